@@ -1,0 +1,100 @@
+"""The source `cifake`: CIFAKE in its published layout, `train/REAL/0001 (4).jpg`, as a folder or an archive.
+
+CIFAKE: Bird and Lotfi 2024; REAL is CIFAR-10, FAKE its likeness by Stable Diffusion 1.4. The suffix is the class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+
+from semsim_pipeline.datasets import archive, folder
+from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
+from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
+from semsim_pipeline.records import ItemRef
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SPLITS = ("train", "test")
+OPTIONS = ("split",)
+
+LAYOUT = re.compile(r"(?:.*/)?(train|test)/(REAL|FAKE)/[0-9]+(?: \(([2-9]|10)\))?\.(?:jpe?g|png)", re.IGNORECASE)
+"""No suffix is the first class, ` (2)` to ` (10)` the others; ` (1)` and ` (11)` do not occur."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cifake:
+    """The files of the layout, in the inner source's order. Files outside the layout are no part of CIFAKE: left out.
+
+    Labels: `label` (REAL or FAKE) and `class`. Option `split`: train or test; all without it.
+    """
+
+    inner: folder.Folder | archive.Archive
+    options: Mapping[str, str] = field(default_factory=dict)
+    kind: str = "cifake"
+    label_columns: tuple[str, ...] = ("label", "class")
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    def items(self) -> Iterator[ItemRef]:
+        """As every source. Raises WrongCallError (nothing has the layout), EmptyDatasetError (not that split)."""
+        wanted = self.options.get("split")
+        splits: set[str] = set()
+        found = False
+        for item in self.inner.items():
+            parts = LAYOUT.fullmatch(item.path)
+            if parts is None:
+                continue
+            split = parts[1].lower()
+            splits.add(split)
+            if wanted is None or split == wanted:
+                found = True
+                labels = {"label": parts[2].upper(), "class": CLASSES[int(parts[3] or 1) - 1]}
+                yield replace(item, labels=labels)
+        if found:
+            return
+        if splits:
+            raise EmptyDatasetError(f"{self.location} has no split {wanted!r}; it has: {', '.join(sorted(splits))}.")
+        raise WrongCallError(
+            f"{self.location} is not in CIFAKE's layout: expected train/REAL/0001 (4).jpg; found {self._found()}."
+        )
+
+    def _found(self) -> str:
+        shown = [item.path for item in islice(self.inner.items(), 3)]
+        return f"{', '.join(shown)}, …" if shown else f"no image, {self.inner.what_else()}"
+
+    def open(self) -> AbstractContextManager[Reader]:
+        return self.inner.open()
+
+    def what_else(self) -> str:
+        return self.inner.what_else()
+
+
+def build(location: str, options: Mapping[str, str]) -> Cifake:
+    """CIFAKE at a folder or an archive. Raises WrongCallError, MissingPathError, CorruptSourceError."""
+    check_options("cifake", options, OPTIONS)
+    split = options.get("split")
+    if split is not None and split not in SPLITS:
+        raise UnknownNameError(did_you_mean("split of cifake", split, SPLITS))
+    if not location:
+        raise WrongCallError("cifake needs the place of its zip or folder: 'cifake:PATH'.")
+    is_folder = Path(location).expanduser().is_dir()
+    return Cifake(inner=(folder.build if is_folder else archive.build)(location, {}), options=dict(options))
+
+
+SOURCES.add(
+    "cifake",
+    SourceKind(
+        name="cifake",
+        summary="CIFAKE in its published layout (zip or folder): labels REAL/FAKE, and class",
+        example="semsim compare 'cifake:cifake.zip[label=REAL]' 'cifake:cifake.zip[label=FAKE]'",
+        licence="MIT (CIFAKE; REAL images from CIFAR-10)",
+        build=build,
+        options=OPTIONS,
+    ),
+)
