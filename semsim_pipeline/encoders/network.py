@@ -1,0 +1,140 @@
+"""What the torch families share: a recipe (what changes the numbers, beside the weights) and the encoder made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts
+from semsim_pipeline.encoders.preprocess import ResizeSpec
+from semsim_pipeline.encoders.weights import Weights, weights_digest
+from semsim_pipeline.fingerprint import digest_of
+
+if TYPE_CHECKING:
+    import torch
+
+    from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
+
+REVISION = 1
+"""Raised with every change of this package's own code that changes a network's numbers."""
+PRECISION = "float32"
+
+OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """How an image becomes a row, apart from the weights.
+
+    family: `open_clip` or `timm`. library: the distribution that builds the network. arch: its name there.
+    mean, std: RGB, of pixels in 0..1. dim: d, None where only building the network tells. quick_gelu: OpenAI's
+    activation x·sigmoid(1.702x). channels_last: how convolutions run fastest; it changes rounding only, so it is no
+    part of the identity.
+    """
+
+    family: str
+    library: str
+    arch: str
+    resize: ResizeSpec
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    pooling: str
+    dim: int | None
+    quick_gelu: bool = False
+    channels_last: bool = False
+
+
+class BuildNetwork(Protocol):
+    """A module-level function (so that an encoder can be pickled): the image tower of `recipe.arch` with the weights
+    of `path`. Raises UnusableWeightsError.
+    """
+
+    def __call__(self, recipe: Recipe, path: Path) -> torch.nn.Module: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkEncoder:
+    """An `Encoder` that runs a network. batch_size 16: larger batches gain nothing on a CPU and cost memory."""
+
+    name: str
+    facts: EncoderFacts
+    recipe: Recipe
+    weights: Weights
+    build: BuildNetwork
+    concurrency: Concurrency = "threads"
+    batch_size: int = 16
+
+    def fingerprint(self) -> str:
+        """As the protocol says; never starts a download and never imports torch."""
+        return self._identity(weights_digest(self.weights.find(self.name)))
+
+    def load(self) -> NetworkRuntime:
+        """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden."""
+        from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
+
+        recipe = self.recipe
+        runtime = NetworkRuntime(
+            self.build(recipe, self.weights.fetch(self.name)),
+            resize=recipe.resize,
+            mean=recipe.mean,
+            std=recipe.std,
+            channels_last=recipe.channels_last,
+        )
+        if recipe.dim is not None and runtime.dim != recipe.dim:
+            raise RuntimeError(f"{recipe.arch} gave {runtime.dim} columns where its recipe says {recipe.dim}")
+        return runtime
+
+    def _identity(self, digest: str) -> str:
+        recipe = self.recipe
+        return digest_of(
+            {
+                "family": recipe.family,
+                "arch": recipe.arch,
+                "weights": digest,
+                "resize": recipe.resize.plain(),
+                "mean": recipe.mean,
+                "std": recipe.std,
+                "pooling": recipe.pooling,
+                "quick_gelu": recipe.quick_gelu,
+                "precision": PRECISION,
+                "revision": REVISION,
+                # The major version alone: the networks are covered by the weights, and a minor release every month
+                # would throw every embedding away.
+                recipe.library: version(recipe.library).split(".")[0],
+                # Pillow resizes for every recipe, and has changed its resampling between minor releases.
+                "pillow": ".".join(version("pillow").split(".")[:2]),
+            }
+        )
+
+
+def facts_of(recipe: Recipe, *, name: str, weights: Weights, about: Mapping[str, str]) -> EncoderFacts:
+    """The facts that follow from a recipe. about: `licence` and `source`, which only a person knows."""
+    return EncoderFacts(
+        name=name,
+        family=recipe.family,
+        dim=recipe.dim,
+        input_size=recipe.resize.crop[0],
+        preprocessing=f"{recipe.resize.in_words()}, mean {recipe.mean}, std {recipe.std}",
+        pooling=recipe.pooling,
+        precision=PRECISION,
+        weights=weights.in_words(),
+        licence=about["licence"],
+        source=about["source"],
+    )
+
+
+def ensure_weights(encoder: Encoder) -> Path | None:
+    """The encoder's weights file on this machine, fetched where it is not; None for an encoder without weights.
+
+    Call it before work that asks for fingerprints (which never download). Raises MissingWeightsError.
+    """
+    return encoder.weights.fetch(encoder.name) if isinstance(encoder, NetworkEncoder) else None
+
+
+def absolute_checkpoint(text: str) -> Path:
+    """A checkpoint's path as written in a spec (`~` and relative allowed), absolute and not required to exist."""
+    return Path(text).expanduser().absolute()

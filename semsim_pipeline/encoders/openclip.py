@@ -1,0 +1,241 @@
+"""CLIP and its relatives through open_clip: the image tower alone, the projected embedding before normalisation."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
+from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
+from semsim_pipeline.encoders.network import (
+    OPENAI_MEAN,
+    OPENAI_STD,
+    PRECISION,
+    NetworkEncoder,
+    Recipe,
+    absolute_checkpoint,
+    facts_of,
+)
+from semsim_pipeline.encoders.preprocess import Fit, ResizeSpec
+from semsim_pipeline.encoders.weights import HubWeights, LocalWeights, Weights
+from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError, did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARY = "open_clip_torch"
+PREFIX = "open_clip:"
+EXAMPLE = "open_clip:ViT-B-16/laion2b_s34b_b88k"
+POOLING = "projected image embedding (encode_image, not normalised)"
+SAFE_NAME, TORCH_NAME = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
+"""The two names under which open_clip publishes weights in a repository."""
+FITS: dict[str, Fit] = {"shortest": "shortest", "squash": "squash", "longest": "contain"}
+
+
+def build_visual(recipe: Recipe, path: Path) -> torch.nn.Module:
+    """The image tower of `recipe.arch` with the weights of `path`; the text tower is never built.
+
+    Built through open_clip's own constructor of image towers (private there, hence the pinned major version and the
+    test against `create_model`): the public one would also draw 63 million random text weights, and for some
+    architectures ask the network for a tokenizer.
+    """
+    import torch
+    from open_clip.model import CLIPVisionCfg, _build_vision_tower
+
+    config = _arch_config(recipe.arch)
+    tower = CLIPVisionCfg(**{**config["vision_cfg"], "timm_model_pretrained": False})
+    state = read_state_dict(path, "visual.")
+    visual = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
+    # Random initialisation draws from torch's global generator; a user's own draws must not depend on ours.
+    with torch.random.fork_rng(devices=[]):
+        module: torch.nn.Module = _build_vision_tower(config["embed_dim"], tower, recipe.quick_gelu)
+    # A file without an image tower shows its own names, which tell a person what it is.
+    fit(module, visual or state, path=path, arch=f"open_clip {recipe.arch}")
+    return module
+
+
+def list_architectures() -> list[str]:
+    """Every architecture that open_clip knows, sorted; read from its files, so that torch is not imported."""
+    return sorted(file.stem for file in _config_folder().glob("*.json"))
+
+
+def _config_folder() -> Path:
+    spec = importlib.util.find_spec("open_clip")
+    if spec is None or spec.origin is None:
+        raise WrongCallError("open_clip is not installed; `pip install open-clip-torch` brings the CLIP encoders.")
+    return Path(spec.origin).parent / "model_configs"
+
+
+def _arch_config(arch: str) -> dict[str, Any]:
+    """open_clip's own description of an architecture: third-party JSON, hence not typed further."""
+    file = _config_folder() / f"{arch}.json"
+    if not file.is_file():
+        raise UnknownNameError(did_you_mean("open_clip architecture", arch, list_architectures()))
+    config: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    return config
+
+
+def _recipe(arch: str, published: dict[str, Any]) -> Recipe:
+    """The recipe of an architecture. published: open_clip's record of a tag's preprocessing; empty for its defaults."""
+    config = _arch_config(arch)
+    size = config["vision_cfg"].get("image_size", 224)
+    height, width = size if isinstance(size, list) else (size, size)
+    fit_mode = FITS[published.get("resize_mode", "shortest")]
+    if height != width and fit_mode == "shortest":
+        fit_mode = "cover"
+    # open_clip knows two filters and takes bicubic for everything that is not `bilinear`.
+    bilinear = published.get("interpolation") == "bilinear"
+    return Recipe(
+        family="open_clip",
+        library=LIBRARY,
+        arch=arch,
+        resize=ResizeSpec(
+            crop=(height, width),
+            scale=(height, width),
+            fit=fit_mode,
+            interpolation="bilinear" if bilinear else "bicubic",
+        ),
+        mean=tuple(published.get("mean", OPENAI_MEAN)),
+        std=tuple(published.get("std", OPENAI_STD)),
+        pooling=POOLING,
+        dim=config["embed_dim"],
+        # Weights that were trained with QuickGELU need it, also where the plain architecture was named with their tag
+        # (open_clip only warns there, and the embeddings are then quietly off).
+        quick_gelu=bool(config.get("quick_gelu", False) or published.get("quick_gelu", False)),
+    )
+
+
+def _resolve_spec(name: str) -> NetworkEncoder:
+    """`open_clip:ARCH/TAG` or `open_clip:ARCH/PATH` (an absolute path has two slashes there)."""
+    arch, slash, rest = name.removeprefix(PREFIX).partition("/")
+    if not arch or not slash or not rest:
+        raise WrongCallError(
+            f"Cannot read encoder {name!r}: write open_clip:ARCH/TAG or open_clip:ARCH/PATH, such as {EXAMPLE!r}."
+        )
+    _arch_config(arch)
+    if rest.endswith(SUFFIXES) or Path(rest).expanduser().is_file():
+        return _local(name, arch, absolute_checkpoint(rest))
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    published = get_pretrained_cfg(arch, rest)
+    if not published:
+        tags = list_pretrained_tags_by_model(arch)
+        raise UnknownNameError(
+            did_you_mean(f"weights of open_clip {arch}", rest, tags)
+            + f" A local checkpoint ends in {', '.join(SUFFIXES)}."
+        )
+    repo, filename = _published_file(name, arch, published)
+    return _encoder(
+        name, _recipe(arch, published), HubWeights(repo=repo, filenames=filename, local_spelling=_spell(arch))
+    )
+
+
+def _local(name: str, arch: str, path: Path) -> NetworkEncoder:
+    if not path.is_file():
+        raise MissingPathError(
+            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {_spell(arch)!r}."
+        )
+    return _encoder(name, _recipe(arch, _common_preprocessing(arch)), LocalWeights(path=path))
+
+
+def _common_preprocessing(arch: str) -> dict[str, Any]:
+    """How an architecture's published weights all prepare images, for a checkpoint that does not say.
+
+    open_clip takes CLIP's mean and std for every local file, which is wrong for SigLIP and CLIPA; where all published
+    weights of the architecture agree, theirs are taken instead. Activation stays the architecture's own.
+    """
+    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
+
+    keys = ("mean", "std", "interpolation", "resize_mode")
+    found = [
+        {key: get_pretrained_cfg(arch, tag).get(key) for key in keys} for tag in list_pretrained_tags_by_model(arch)
+    ]
+    return found[0] if found and all(each == found[0] for each in found) else {}
+
+
+def _published_file(name: str, arch: str, published: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """(repository, file names to try) of open_clip's `org/name/` or `org/name/file`."""
+    repo, _, filename = str(published.get("hf_hub", "")).rpartition("/")
+    if not repo:
+        raise WrongCallError(
+            f"The weights of {name!r} are published outside Hugging Face ({published.get('url', 'nowhere')}): "
+            f"download them and name the file as {_spell(arch)!r}."
+        )
+    if not filename:
+        return repo, (SAFE_NAME, TORCH_NAME)
+    stem, dot, suffix = filename.rpartition(".")
+    safe = (f"{stem}.safetensors",) if dot and suffix in {"bin", "pth"} else ()
+    return repo, (*safe, filename)
+
+
+def _spell(arch: str) -> str:
+    return f"{PREFIX}{arch}//path/to/{SAFE_NAME}"
+
+
+def _encoder(name: str, recipe: Recipe, weights: Weights) -> NetworkEncoder:
+    facts = facts_of(recipe, name=name, weights=weights, about=ABOUT_ANY)
+    return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_visual)
+
+
+ABOUT_ANY = {"licence": "that of the weights named", "source": "open_clip (Ilharco et al. 2021)"}
+
+VIT_B_32_RECIPE = Recipe(
+    family="open_clip",
+    library=LIBRARY,
+    arch="ViT-B-32-quickgelu",
+    resize=ResizeSpec(crop=(224, 224), scale=(224, 224), fit="shortest", interpolation="bicubic"),
+    mean=OPENAI_MEAN,
+    std=OPENAI_STD,
+    pooling=POOLING,
+    dim=512,
+    quick_gelu=True,
+)
+VIT_B_32_WEIGHTS = HubWeights(
+    repo="timm/vit_base_patch32_clip_224.openai",
+    filenames=(SAFE_NAME, TORCH_NAME),
+    local_spelling=_spell("ViT-B-32-quickgelu"),
+)
+VIT_B_32 = NetworkEncoder(
+    name="clip-vit-b-32",
+    recipe=VIT_B_32_RECIPE,
+    weights=VIT_B_32_WEIGHTS,
+    facts=facts_of(
+        VIT_B_32_RECIPE,
+        name="clip-vit-b-32",
+        weights=VIT_B_32_WEIGHTS,
+        about={"licence": "MIT", "source": "Radford et al. 2021, arXiv:2103.00020 (OpenAI's weights)"},
+    ),
+    build=build_visual,
+)
+
+
+def _resolve_short(name: str) -> NetworkEncoder:  # noqa: ARG001 - a short name has nothing to read
+    return VIT_B_32
+
+
+ENCODERS.add(
+    VIT_B_32.name,
+    EncoderKind(name=VIT_B_32.name, facts=VIT_B_32.facts, example=VIT_B_32.name, resolve=_resolve_short),
+)
+ENCODERS.add(
+    PREFIX,
+    EncoderKind(
+        name=PREFIX,
+        facts=EncoderFacts(
+            name=PREFIX,
+            family="open_clip",
+            dim=None,
+            input_size=None,
+            preprocessing="as open_clip publishes it for the weights named",
+            pooling=POOLING,
+            precision=PRECISION,
+            weights="ARCH/TAG of open_clip's list, or ARCH/PATH of a local checkpoint",
+            licence=ABOUT_ANY["licence"],
+            source=ABOUT_ANY["source"],
+        ),
+        example=EXAMPLE,
+        resolve=_resolve_spec,
+    ),
+)

@@ -1,0 +1,32 @@
+"""From what a person writes to an encoder: a short name, or a family and what it names there."""
+
+from __future__ import annotations
+
+from semsim_pipeline.encoders.base import ENCODERS, Encoder
+from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
+
+
+def resolve_encoder(name: str) -> Encoder:
+    """The encoder called `name`: `classical`, `clip-vit-b-32`, `open_clip:ARCH/TAG`, `timm:NAME/PATH`, …
+
+    Raises UnknownNameError (with the nearest name and how the families are spelled), WrongCallError (a family whose
+    rest cannot be read), MissingPathError (a checkpoint that is not there). Weights are not looked for yet.
+    """
+    family, colon, rest = name.partition(":")
+    key = f"{family}:" if colon else name
+    if key not in ENCODERS:
+        raise UnknownNameError(_unknown(name))
+    kind = ENCODERS.get(key)
+    if colon and not rest:
+        raise WrongCallError(f"Encoder {name!r} names a family only; write for example {kind.example!r}.")
+    return kind.resolve(name)
+
+
+def short_names() -> list[str]:
+    """The names that stand alone, sorted; a family's prefix does not."""
+    return [name for name in ENCODERS.names() if not name.endswith(":")]
+
+
+def _unknown(name: str) -> str:
+    examples = ", ".join(kind.example for kind in ENCODERS if kind.name.endswith(":"))
+    return f"{did_you_mean('encoder', name, short_names())} Others by family: {examples}."

@@ -1,0 +1,281 @@
+"""Image networks of timm (DINOv2, Swin, Inception and any other): the pooled features before the classifier.
+
+This module shadows nothing: `import timm` below is absolute and means the library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
+from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
+from semsim_pipeline.encoders.network import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    PRECISION,
+    NetworkEncoder,
+    Recipe,
+    absolute_checkpoint,
+    facts_of,
+)
+from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec, crop_scale
+from semsim_pipeline.encoders.weights import HubWeights, LocalWeights
+from semsim_pipeline.errors import (
+    MissingPathError,
+    UnknownNameError,
+    UnusableWeightsError,
+    WrongCallError,
+    did_you_mean,
+)
+
+if TYPE_CHECKING:
+    import torch
+
+LIBRARY = "timm"
+PREFIX = "timm:"
+EXAMPLE = "timm:convnext_tiny.fb_in22k"
+FILENAMES = ("model.safetensors", "pytorch_model.bin")
+POOLING = "pooled features before the classifier (num_classes=0)"
+CLASS_TOKEN = "class token after the last norm (timm's num_classes=0)"  # noqa: S105 - a transformer's token, no secret
+OTHER_HEADS = ("AuxLogits.", "head.", "head_dist.", "fc.", "classifier.", "last_linear.")
+"""What a checkpoint may hold beyond the features: classifiers, which are dropped by name."""
+
+
+def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
+    """`recipe.arch` without its classifier, with the weights of `path`; position embeddings resampled to the input.
+
+    timm's own loader is not used: with another number of classes it fits what it can and only logs the rest.
+    Raises UnusableWeightsError.
+    """
+    import timm
+    import torch
+
+    state: Mapping[str, torch.Tensor] = read_state_dict(path)
+    arch = recipe.arch.partition(".")[0]
+    with torch.random.fork_rng(devices=[]):
+        module: torch.nn.Module = timm.create_model(
+            recipe.arch, pretrained=False, num_classes=0, **_size_argument(recipe)
+        )
+    convert = getattr(
+        importlib.import_module(timm.models.model_entrypoint(arch).__module__), "checkpoint_filter_fn", None
+    )
+    if convert is not None:
+        try:
+            state = convert(dict(state), module)
+        except (KeyError, RuntimeError, AttributeError, ValueError, IndexError, AssertionError) as error:
+            raise UnusableWeightsError(
+                f"{path} does not hold the weights of timm {recipe.arch}: timm cannot convert it ({error!r})."
+            ) from error
+    own = module.state_dict()
+    features = {key: value for key, value in state.items() if key in own or not key.startswith(OTHER_HEADS)}
+    fit(module, features, path=path, arch=f"timm {recipe.arch}")
+    return module
+
+
+def _size_argument(recipe: Recipe) -> dict[str, Any]:
+    """`img_size` where the recipe departs from the published size; convolutional networks do not take the argument."""
+    import timm
+
+    config = timm.get_pretrained_cfg(recipe.arch)
+    side = recipe.resize.crop[0]
+    return {} if config is None or side == config.input_size[1] else {"img_size": side}
+
+
+def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
+    """The recipe that timm itself would follow for these weights (a third-party record, hence not typed further)."""
+    from timm.data.config import resolve_data_config
+
+    config = resolve_data_config(pretrained_cfg=dict(published))  # type: ignore[no-untyped-call] # timm has no hints
+    _, height, width = config["input_size"]
+    fraction = float(config["crop_pct"])
+    scale = crop_scale(height, fraction), crop_scale(width, fraction)
+    mean, std = tuple(config["mean"]), tuple(config["std"])
+    fits: dict[str, Fit] = {"squash": "squash", "border": "contain"}
+    fit_mode = fits.get(config["crop_mode"], "shortest" if scale[0] == scale[1] else "cover")
+    fill = tuple(round(255 * value) for value in mean) if config["crop_mode"] == "border" else (0, 0, 0)
+    filters: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos": "lanczos"}
+    if config["interpolation"] not in filters:
+        raise WrongCallError(
+            f"timm resizes for {arch} by {config['interpolation']!r}; known here: {', '.join(filters)}."
+        )
+    return Recipe(
+        family="timm",
+        library=LIBRARY,
+        arch=arch,
+        resize=ResizeSpec(
+            crop=(height, width),
+            scale=scale,
+            fit=fit_mode,
+            interpolation=filters[config["interpolation"]],
+            fill=(fill[0], fill[1], fill[2]),
+        ),
+        mean=mean,
+        std=std,
+        pooling=POOLING,
+        dim=None,
+    )
+
+
+def _resolve_spec(name: str) -> NetworkEncoder:
+    """`timm:NAME` (its published weights) or `timm:NAME/PATH` (an absolute path has two slashes there)."""
+    arch, slash, rest = name.removeprefix(PREFIX).partition("/")
+    if not arch or (slash and not rest):
+        raise WrongCallError(f"Cannot read encoder {name!r}: write timm:NAME or timm:NAME/PATH, such as {EXAMPLE!r}.")
+    published = _published(arch)
+    about = {
+        "licence": str(published.get("license") or "not stated by timm"),
+        "source": f"timm {arch} (Wightman 2019)",
+    }
+    recipe = _recipe(arch, published)
+    if slash:
+        path = absolute_checkpoint(rest)
+        if not path.is_file():
+            raise MissingPathError(
+                f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {_spell(arch)!r}, "
+                f"and its name ends in {', '.join(SUFFIXES)}."
+            )
+        local = LocalWeights(path=path)
+        about["licence"] = "that of the checkpoint"
+        facts = facts_of(recipe, name=name, weights=local, about=about)
+        return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=local, build=build_features)
+    repo = published.get("hf_hub_id")
+    if not repo or published.get("custom_load"):
+        raise WrongCallError(
+            f"timm publishes no weights for {arch!r} that can be opened safely; name a checkpoint as {_spell(arch)!r}."
+        )
+    chosen = published.get("hf_hub_filename")
+    weights = HubWeights(repo=str(repo), filenames=(str(chosen),) if chosen else FILENAMES, local_spelling=_spell(arch))
+    facts = facts_of(recipe, name=name, weights=weights, about=about)
+    return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_features)
+
+
+def _published(arch: str) -> dict[str, Any]:
+    """timm's record of an architecture and its weights tag. Raises UnknownNameError."""
+    import timm
+
+    plain, dot, _ = arch.partition(".")
+    if not timm.is_model(plain):
+        raise UnknownNameError(did_you_mean("timm model", plain, timm.list_models()))
+    tagged = timm.list_pretrained(f"{plain}.*")
+    if dot and arch not in tagged:
+        raise UnknownNameError(did_you_mean(f"weights of timm {plain}", arch, tagged))
+    config = timm.get_pretrained_cfg(arch, allow_unregistered=True)
+    if config is None:
+        raise WrongCallError(f"timm does not say how to prepare images for {plain!r}; choose another model.")
+    record: dict[str, Any] = config.to_dict()  # type: ignore[no-untyped-call] # timm has no hints
+    return record
+
+
+def _spell(arch: str) -> str:
+    return f"{PREFIX}{arch}//path/to/{FILENAMES[0]}"
+
+
+def _short(
+    name: str, arch: str, *, resize: ResizeSpec, dim: int, about: Mapping[str, str], **options: Any
+) -> NetworkEncoder:
+    """A shipped name: everything stated here, so that facts and fingerprints need no torch; a test holds it to timm."""
+    recipe = Recipe(
+        **{
+            "family": "timm",
+            "library": LIBRARY,
+            "arch": arch,
+            "resize": resize,
+            "mean": IMAGENET_MEAN,
+            "std": IMAGENET_STD,
+            "pooling": POOLING,
+            "dim": dim,
+            **options,
+        }
+    )
+    weights = HubWeights(repo=f"timm/{arch}", filenames=FILENAMES, local_spelling=_spell(arch))
+    facts = facts_of(recipe, name=name, weights=weights, about=about)
+    return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_features)
+
+
+def _square(side: int, *, fraction: float) -> ResizeSpec:
+    """Shortest side to `side / fraction`, then the central square: what all four weights were evaluated with."""
+    scale = crop_scale(side, fraction)
+    return ResizeSpec(crop=(side, side), scale=(scale, scale), fit="shortest", interpolation="bicubic")
+
+
+DINOV2 = {
+    "licence": "Apache-2.0",
+    "source": "Oquab et al. 2023, arXiv:2304.07193; run at 224 px (trained up to 518), position embeddings resampled",
+}
+SHORT_NAMES = {
+    encoder.name: encoder
+    for encoder in (
+        # 224 px instead of the published 518: 7.6 times cheaper, and position embeddings made to be resampled.
+        _short(
+            "dinov2-s-14",
+            "vit_small_patch14_dinov2.lvd142m",
+            resize=_square(224, fraction=1.0),
+            dim=384,
+            about=DINOV2,
+            pooling=CLASS_TOKEN,
+        ),
+        _short(
+            "dinov2-b-14",
+            "vit_base_patch14_dinov2.lvd142m",
+            resize=_square(224, fraction=1.0),
+            dim=768,
+            about=DINOV2,
+            pooling=CLASS_TOKEN,
+        ),
+        _short(
+            "swin-t",
+            "swin_tiny_patch4_window7_224.ms_in1k",
+            resize=_square(224, fraction=0.9),
+            dim=768,
+            about={"licence": "MIT", "source": "Liu et al. 2021, arXiv:2103.14030"},
+        ),
+        # torchvision's weights: published FID values use another port of Inception; numbers do not compare.
+        _short(
+            "inception-v3",
+            "inception_v3.tv_in1k",
+            resize=_square(299, fraction=0.875),
+            dim=2048,
+            about={
+                "licence": "Apache-2.0 (as timm states it)",
+                "source": "Szegedy et al. 2015, arXiv:1512.00567; torchvision's weights, not published FID's",
+            },
+            mean=(0.5, 0.5, 0.5),
+            std=(0.5, 0.5, 0.5),
+            channels_last=True,
+        ),
+    )
+}
+
+
+def _resolve_short(name: str) -> NetworkEncoder:
+    return SHORT_NAMES[name]
+
+
+for _encoder in SHORT_NAMES.values():
+    ENCODERS.add(
+        _encoder.name,
+        EncoderKind(name=_encoder.name, facts=_encoder.facts, example=_encoder.name, resolve=_resolve_short),
+    )
+ENCODERS.add(
+    PREFIX,
+    EncoderKind(
+        name=PREFIX,
+        facts=EncoderFacts(
+            name=PREFIX,
+            family="timm",
+            dim=None,
+            input_size=None,
+            preprocessing="timm's evaluation transform for the weights named",
+            pooling=POOLING,
+            precision=PRECISION,
+            weights="NAME of timm's list, or NAME/PATH of a local checkpoint",
+            licence="that of the weights named",
+            source="timm (Wightman 2019)",
+        ),
+        example=EXAMPLE,
+        resolve=_resolve_spec,
+    ),
+)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semsim_pipeline.encoders import torch_runtime
+from semsim_pipeline.encoders.network import NetworkEncoder
+from semsim_pipeline.encoders.resolve import resolve_encoder
+from semsim_pipeline.encoders.torch_runtime import drift, fast_matmul
+
+
+def test_the_matmul_setting_is_put_back_also_from_threads() -> None:
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+
+    def inside(_: int) -> str:
+        with fast_matmul():
+            return torch.get_float32_matmul_precision()
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(inside, range(200))) == {"medium"}
+    assert torch.get_float32_matmul_precision() == before
+    with pytest.raises(RuntimeError, match="boom"), fast_matmul():
+        raise RuntimeError("boom")
+    assert torch.get_float32_matmul_precision() == before
+
+
+def test_the_fast_way_is_left_where_it_drifts(timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = resolve_encoder(f"timm:test_vit/{timm_checkpoint}")
+    assert isinstance(encoder, NetworkEncoder)
+    before = encoder.fingerprint()
+    monkeypatch.setattr(torch_runtime, "drift", lambda plain, fast: 1e-5)
+    assert not encoder.load().uses_fast_matmul
+    monkeypatch.setattr(torch_runtime, "drift", lambda plain, fast: 0.0)
+    assert encoder.load().uses_fast_matmul
+    assert encoder.fingerprint() == before
+
+
+def test_loading_leaves_torchs_random_state_alone(timm_checkpoint: Path) -> None:
+    import torch
+
+    encoder = resolve_encoder(f"timm:test_vit/{timm_checkpoint}")
+    torch.manual_seed(11)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    encoder.load()
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_encode_may_be_called_from_several_threads(timm_checkpoint: Path) -> None:
+    loaded = resolve_encoder(f"timm:test_vit/{timm_checkpoint}").load()
+    batches = np.random.default_rng(0).integers(0, 256, (6, 2, 160, 160, 3), dtype=np.uint8)
+    expected = [loaded.encode(batch) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        for ours, alone in zip(pool.map(loaded.encode, batches), expected, strict=True):
+            np.testing.assert_allclose(ours, alone, rtol=0, atol=1e-5 * np.abs(alone).max())
+
+
+def test_drift() -> None:
+    rows = np.array([[3.0, 4.0], [1.0, 0.0]], np.float32)
+    assert drift(rows, rows) == pytest.approx(0, abs=1e-15)
+    assert drift(rows, np.array([[3.0, 4.0], [0.0, 1.0]], np.float32)) == pytest.approx(1)
+    assert drift(rows, rows * np.float32("nan")) == float("inf")
+    assert drift(rows * 0, rows) == float("inf")
