@@ -1,0 +1,136 @@
+"""The shard task: read → decode → preprocess → encode → write, once, visibly. It knows no engine and no framework."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
+from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
+from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
+from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSpec
+from semsim_pipeline.store.parts import Part, inspect_part
+from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
+
+_loaded: dict[tuple[str, str], LoadedEncoder] = {}
+"""The encoder of the last shard of this process: a network takes seconds to load, and shards come by the hundred."""
+
+
+def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = None) -> ShardReceipt:
+    """Embed one shard's images and write its part. Run twice, it does the work once: the part's presence is the commit.
+
+    report: told (done, failed) after each batch. Receipts: see ShardReceipt; a receipt found on disk gives no reasons.
+    Raises: InvalidEmbeddingsError (the encoder returned NaN, infinity or a wrong shape), StoreError,
+    MissingWeightsError, CorruptSourceError. One bad image raises nothing.
+    Memory: rows·d·4 bytes, three batches of preprocessed images and as many of file contents, whatever the dataset.
+    """
+    began = time.perf_counter()
+    digest = shard_digest(spec.key, spec.image_ids)
+    done = _already(spec, digest)
+    if done is not None:
+        return done
+    encoder = _load(spec.encoder, spec.key.fingerprint)
+    rows = np.empty((len(spec.items), encoder.dim), dtype=np.float32)
+    good = np.zeros(len(spec.items), dtype=np.bool_)
+    failed: dict[str, str] = {}
+    reasons: list[str] = []
+    skipped = 0
+    with Batches(spec, encoder) as batches:
+        ahead: deque[Callable[[], Batch]] = deque()
+        for number in range(len(batches) + AHEAD):
+            if number < len(batches):
+                ahead.append(batches.begin(number))
+            if number < AHEAD:
+                continue
+            batch = ahead.popleft()()
+            where = np.flatnonzero(batch.good)
+            if len(where):
+                rows[batch.start + where] = _encode(spec, encoder, batch, where)
+                good[batch.start + where] = True
+            failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
+            skipped += len(batch.skipped)
+            reasons += [
+                f"{spec.items[batch.start + place].path}: {why}"
+                for place, why in sorted((batch.failed | batch.skipped).items())
+            ]
+            batches.give_back(batch)
+            if report is not None:
+                report(batch.start + len(batch.good), len(failed) + skipped)
+    kept = np.flatnonzero(good)
+    ids = [spec.image_ids[place] for place in kept]
+    if len(kept) < len(rows):
+        rows = rows[kept]
+    return ShardReceipt(
+        files=_write(spec, digest, ids, rows, failed),
+        rows=len(ids),
+        failed=len(failed),
+        skipped=skipped,
+        reasons=tuple(reasons[:REASONS_SHOWN]),
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _encode(spec: ShardSpec, encoder: LoadedEncoder, batch: Batch, where: NDArray[np.intp]) -> NDArray[np.float32]:
+    """float32 [len(where), d], checked: nothing but finite rows of the right width may reach the store."""
+    pixels = batch.pixels[: len(batch.good)]
+    rows = encoder.encode(pixels if len(where) == len(pixels) else pixels[where])
+    if rows.shape != (len(where), encoder.dim) or rows.dtype != np.float32:
+        raise InvalidEmbeddingsError(
+            f"Encoder {spec.encoder.name!r} returned {rows.dtype} {list(rows.shape)} for {len(where)} images; "
+            f"float32 [{len(where)}, {encoder.dim}] was declared."
+        )
+    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+    if len(bad):
+        path = spec.items[batch.start + int(where[bad[0]])].path
+        raise InvalidEmbeddingsError(
+            f"Encoder {spec.encoder.name!r} returned NaN or infinity for {path!r} ({len(bad)} of {len(where)} images "
+            "of its batch); its weights are damaged, or it needs another precision."
+        )
+    return rows
+
+
+def _write(
+    spec: ShardSpec, digest: str, ids: list[str], rows: NDArray[np.float32], failed: dict[str, str]
+) -> tuple[str, ...]:
+    """Failures first, embeddings last: where both exist the shard is whole."""
+    files = []
+    if failed:
+        write_failures(spec.folder / failed_name(digest), spec.key, failed, planned=len(spec.items))
+        files.append(failed_name(digest))
+    if ids:
+        write_part(spec.folder / part_name(digest), spec.key, ids, rows, planned=len(spec.items))
+        files.append(part_name(digest))
+    return tuple(files)
+
+
+def _already(spec: ShardSpec, digest: str) -> ShardReceipt | None:
+    """The receipt of a shard whose part is on disk (an engine ran it twice), or None."""
+    part = _found(spec, spec.folder / part_name(digest))
+    failed = _found(spec, spec.folder / failed_name(digest))
+    if part is None and (failed is None or failed.rows < len(spec.items)):
+        return None
+    found = [each for each in (failed, part) if each is not None]
+    rows, bad = part.rows if part else 0, failed.rows if failed else 0
+    return ShardReceipt(
+        files=tuple(each.name for each in found), rows=rows, failed=bad, skipped=len(spec.items) - rows - bad
+    )
+
+
+def _found(spec: ShardSpec, path: Path) -> Part | None:
+    try:
+        return inspect_part(path, spec.key) if path.exists() else None
+    except StoreError:
+        return None  # damaged: written again over it
+
+
+def _load(encoder: Encoder, fingerprint: str) -> LoadedEncoder:
+    key = (encoder.name, fingerprint)
+    if key not in _loaded:
+        _loaded.clear()
+        _loaded[key] = encoder.load()
+    return _loaded[key]
