@@ -1,0 +1,1 @@
+"""Numbers from two sets of embeddings; arrays in, values out."""

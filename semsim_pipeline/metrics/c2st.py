@@ -1,0 +1,185 @@
+"""Classifier two-sample test: can a linear classifier tell the two sets apart on images that it has not seen?"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
+from semsim_pipeline.metrics.base import METRICS, NO_GROUP, Z_95, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.records import MetricValue
+from semsim_pipeline.seeding import generator
+
+MOST_ROWS = 2000
+FOLDS = 5
+MAX_ITERATIONS = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Separability:
+    """auc: out-of-fold, in [0, 1]; interval: 95 % by DeLong, over the images and not over the folds; converged: did
+    all five fits."""
+
+    auc: float
+    interval: tuple[float, float]
+    rows_reference: int
+    rows_candidate: int
+    converged: bool
+
+
+def _sample(side: EmbeddedSet, word: str, seed: int) -> NDArray[np.intp]:
+    if len(side) <= MOST_ROWS:
+        return np.arange(len(side))
+    return np.sort(generator(seed, "c2st", word).choice(len(side), MOST_ROWS, replace=False))
+
+
+def _groups(sides: tuple[EmbeddedSet, EmbeddedSet], chosen: list[NDArray[np.intp]]) -> NDArray[np.uint64] | None:
+    """A group code per row over both sides (an ungrouped image is a group of its own); None without groups."""
+    if all(side.group_codes is None for side in sides):
+        return None
+    codes = np.concatenate(
+        [
+            np.full(len(rows), NO_GROUP) if side.group_codes is None else side.group_codes[rows]
+            for side, rows in zip(sides, chosen, strict=True)
+        ]
+    )
+    _, places = np.unique(codes, return_inverse=True)
+    loose = codes == NO_GROUP
+    groups: NDArray[np.uint64] = places.astype(np.uint64)
+    groups[loose] = np.arange(int(loose.sum()), dtype=np.uint64) + np.uint64(len(codes))
+    return groups
+
+
+def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Separability:
+    """Out-of-fold AUC of a logistic classifier (C = 1, unscaled rows as given), candidate as the positive class.
+
+    Five stratified shuffled folds (random_state 0), scores pooled over folds; folds keep the images of a group
+    together. Above 2,000 rows a side a sample is drawn, by `seed`. Never the training AUC. 0.5 expected where the
+    classifier sees no difference; below 0.5 where a set is compared with copies of itself.
+    The interval takes the scores as given and leaves out what another training sample would change: it held 0.5 in
+    83 % of 100 comparisons of one distribution (200 rows a side, d = 6), not in 95 %.
+    Raises: TooFewSamplesError below five rows (or groups) a side; UndefinedMetricError where a fold has one side only.
+    Memory: 4,000·d·8 bytes. Source: Lopez-Paz & Oquab 2017; interval: DeLong 1988.
+    Checked against: scikit-learn's cross-validated AUC (1e-12).
+    """
+    sides = (reference, candidate)
+    for word, side in zip(("reference", "candidate"), sides, strict=True):
+        if len(side) < FOLDS:
+            raise TooFewSamplesError(f"needs at least {FOLDS} images a side; {word} has {len(side)}")
+    chosen = [_sample(side, word, seed) for side, word in zip(sides, ("reference", "candidate"), strict=True)]
+    rows = np.concatenate([side.rows[at].astype(np.float64) for side, at in zip(sides, chosen, strict=True)])
+    labels = np.repeat([0, 1], [len(at) for at in chosen])
+    scores, converged = _out_of_fold(rows, labels, _groups(sides, chosen))
+    auc, variance = delong(scores[labels == 0], scores[labels == 1])
+    half = Z_95 * math.sqrt(variance)
+    return Separability(
+        auc=auc,
+        interval=(max(0.0, auc - half), min(1.0, auc + half)),
+        rows_reference=len(chosen[0]),
+        rows_candidate=len(chosen[1]),
+        converged=converged,
+    )
+
+
+def _out_of_fold(
+    rows: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.uint64] | None
+) -> tuple[NDArray[np.float64], bool]:
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    if groups is None:
+        splits = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels)
+    else:
+        for word, label in (("reference", 0), ("candidate", 1)):
+            found = len(np.unique(groups[labels == label]))
+            if found < FOLDS:
+                raise TooFewSamplesError(f"needs at least {FOLDS} independent groups a side; {word} has {found}")
+        splits = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups)
+    scores = np.empty(len(rows))
+    converged = True
+    for train, test in splits:
+        if len(np.unique(labels[train])) < 2 or len(test) == 0:
+            raise UndefinedMetricError("undefined: groups leave a fold without images of one side; use finer groups")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", ConvergenceWarning)
+            model = LogisticRegression(C=1.0, max_iter=MAX_ITERATIONS).fit(rows[train], labels[train])
+        converged = converged and not any(issubclass(w.category, ConvergenceWarning) for w in caught)
+        scores[test] = model.predict_proba(rows[test])[:, 1]
+    return scores, converged
+
+
+def delong(negatives: NDArray[np.float64], positives: NDArray[np.float64]) -> tuple[float, float]:
+    """(AUC, its variance) from scores, ties counted half; both sides need two scores.
+
+    Source: DeLong 1988 by mid-ranks, Sun & Xu 2014. Checked against: roc_auc_score (1e-12), a plain double loop.
+    Memory: a few vectors.
+    """
+    from scipy.stats import rankdata
+
+    n, m = len(negatives), len(positives)
+    together = rankdata(np.concatenate([negatives, positives]))
+    # Share of negatives below each positive, and of positives above each negative.
+    below = (together[n:] - rankdata(positives)) / n
+    above = 1 - (together[:n] - rankdata(negatives)) / m
+    return float(below.mean()), float(below.var(ddof=1) / m + above.var(ddof=1) / n)
+
+
+def compute(pair: Pair) -> Mapping[str, MetricValue]:
+    """AUC, and 2(1 - AUC) clipped to [0, 1]; detail says how many rows were used and whether the fits converged."""
+    found = c2st(pair.reference, pair.candidate, seed=pair.seed)
+    detail = {
+        "rows_reference": float(found.rows_reference),
+        "rows_candidate": float(found.rows_candidate),
+        "converged": float(found.converged),
+    }
+    low, high = (min(1.0, max(0.0, 2 * (1 - auc))) for auc in reversed(found.interval))
+    return {
+        "c2st_auc": MetricValue(value=found.auc, interval=found.interval, null=0.5, detail=detail),
+        "c2st_similarity": MetricValue(
+            value=min(1.0, max(0.0, 2 * (1 - found.auc))), interval=(low, high), null=1.0, detail=detail
+        ),
+    }
+
+
+def _facts(name: str, meaning: str, *, higher_is_closer: bool) -> MetricFacts:
+    return MetricFacts(
+        name=name,
+        group="separability",
+        cost="subsample",
+        # Exchanged sides are dealt into other folds: the value moves within its noise.
+        symmetric=False,
+        higher_is_closer=higher_is_closer,
+        range=(0.0, 1.0),
+        at_identity=None,
+        rotation_invariant=True,
+        min_samples=FOLDS,
+        meaning=meaning,
+        source="Lopez-Paz & Oquab 2017; DeLong 1988 (interval)",
+    )
+
+
+METRICS.add(
+    "c2st",
+    MetricFamily(
+        name="c2st",
+        facts=(
+            _facts(
+                "c2st_auc",
+                "How well a linear classifier tells the sets apart: 0.5 not at all, 1 always.",
+                higher_is_closer=False,
+            ),
+            _facts(
+                "c2st_similarity",
+                "The same turned round: 1 where a linear classifier cannot tell the sets apart, 0 where it always can.",
+                higher_is_closer=True,
+            ),
+        ),
+        compute=compute,
+    ),
+)

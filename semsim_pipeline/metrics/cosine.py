@@ -1,0 +1,195 @@
+"""Cosines of two sets: the mean over all pairs, the same relative to each set's own, and past the encoder's cone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semsim_pipeline.arrays import TILE_ROWS, unit_rows
+from semsim_pipeline.metrics.base import METRICS, NO_GROUP, Z_95, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.records import Background, MetricValue, not_computed
+
+MEMO = ("cosine", "directions")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Directions:
+    """n, the mean unit row float64 [d], and the sum of the unit rows' squared lengths (n, to rounding)."""
+
+    n: int
+    mean: NDArray[np.float64]
+    squares: float
+
+    @property
+    def within(self) -> float | None:
+        """Mean cosine of two different rows, in [-1/(n-1), 1]; None for a single row, which has no partner."""
+        if self.n < 2:
+            return None
+        return float((self.n * self.n * (self.mean @ self.mean) - self.squares) / (self.n * (self.n - 1)))
+
+
+def _unit_blocks(side: EmbeddedSet) -> list[tuple[int, int]]:
+    return [(i, min(i + TILE_ROWS, len(side))) for i in range(0, len(side), TILE_ROWS)]
+
+
+def _unit_block(side: EmbeddedSet, start: int, stop: int) -> NDArray[np.float64]:
+    block = unit_rows(side.rows[start:stop].astype(np.float64))
+    return np.asarray(block, np.float64)
+
+
+def directions_of(side: EmbeddedSet) -> Directions:
+    """A set's mean direction, computed once per set in float64 whatever the rows' dtype.
+
+    Raises InvalidEmbeddingsError on a zero row. Memory: one block of 1,024 rows in float64.
+    """
+    found = side.memo.get(MEMO)
+    if not isinstance(found, Directions):
+        total, squares = np.zeros(side.dim), 0.0
+        for start, stop in _unit_blocks(side):
+            block = _unit_block(side, start, stop)
+            total += block.sum(axis=0)
+            squares += float(np.einsum("ij,ij->", block, block))
+        found = Directions(n=len(side), mean=total / len(side), squares=squares)
+        side.memo[MEMO] = found
+    return found
+
+
+def mean_cosine(reference: EmbeddedSet, candidate: EmbeddedSet) -> float:
+    """Mean cosine over all n·m pairs, in [-1, 1]: the product of the two mean unit rows, never the n × m matrix.
+
+    Raises InvalidEmbeddingsError on a zero row. Memory: one block. Checked against: scikit-learn (1e-12).
+    """
+    return float(directions_of(reference).mean @ directions_of(candidate).mean)
+
+
+def mean_cosine_interval(reference: EmbeddedSet, candidate: EmbeddedSet) -> tuple[float, float] | None:
+    """95 % interval of the mean cosine; None where a side has fewer than two independent images.
+
+    The delete-one jackknife of both sides in closed form (the statistic is linear in each side's rows, so it is the
+    variance of the rows' projections on the other side's mean): ± 1.96·√(s²_A/n + s²_B/m). Rows of one group are
+    deleted together.
+    """
+    parts = [_projection_variance(reference, candidate), _projection_variance(candidate, reference)]
+    if parts[0] is None or parts[1] is None:
+        return None
+    centre, half = mean_cosine(reference, candidate), Z_95 * math.sqrt(parts[0] + parts[1])
+    low, high = np.clip((centre - half, centre + half), -1.0, 1.0)  # both ends: rounding alone passes 1
+    return float(low), float(high)
+
+
+def _projection_variance(side: EmbeddedSet, other: EmbeddedSet) -> float | None:
+    """Variance of the mean of a side's projections on the other side's mean, over independent images."""
+    toward = directions_of(other).mean
+    projections = np.concatenate([_unit_block(side, i, j) @ toward for i, j in _unit_blocks(side)])
+    projections -= projections.mean()
+    if side.group_codes is not None:
+        loose = projections[side.group_codes == NO_GROUP]
+        tied = side.group_codes != NO_GROUP
+        _, label = np.unique(side.group_codes[tied], return_inverse=True)
+        projections = np.concatenate([loose, np.bincount(label, weights=projections[tied])])
+    count = len(projections)
+    if count < 2:
+        return None
+    return float(projections @ projections) * count / (count - 1) / len(side) ** 2
+
+
+def _relative(cross: float, reference: Directions, candidate: Directions) -> MetricValue:
+    within_a, within_b = reference.within, candidate.within
+    if within_a is None or within_b is None:
+        short = ("reference", reference.n) if within_a is None else ("candidate", candidate.n)
+        return not_computed(f"needs at least 2 images a side; {short[0]} has {short[1]}")
+    if within_a <= 0 or within_b <= 0:
+        return not_computed(
+            f"undefined: the mean cosine within a set is not positive (reference {within_a:.4g}, candidate "
+            f"{within_b:.4g}), so there is nothing to be relative to"
+        )
+    # Two roots, not the root of a product: the product of two tiny means underflows to zero.
+    ratio = cross / math.sqrt(within_a) / math.sqrt(within_b)
+    return MetricValue(value=ratio, detail={"within_reference": within_a, "within_candidate": within_b})
+
+
+def _centred(background: Background | None, reference: Directions, candidate: Directions) -> MetricValue:
+    if background is None or background.mean is None:
+        return not_computed("needs the encoder's background mean; calibrate the encoder on a panel to have one")
+    if background.mean.shape != reference.mean.shape:
+        return not_computed(
+            f"the background is of width {len(background.mean)} and the rows of width {len(reference.mean)}: "
+            "it belongs to another encoder"
+        )
+    a, b = reference.mean - background.mean, candidate.mean - background.mean
+    lengths = float(np.linalg.norm(a)), float(np.linalg.norm(b))
+    if min(lengths) <= 1e-12:
+        return not_computed("undefined: a side's mean is the background's mean, so it has no direction from it")
+    cosine = float((a / lengths[0]) @ (b / lengths[1]))
+    return MetricValue(
+        # Rounding alone can leave the interval, by an ulp or two.
+        value=min(1.0, max(-1.0, cosine)),
+        detail={"reference_length": lengths[0], "candidate_length": lengths[1]},
+    )
+
+
+def compute(pair: Pair) -> Mapping[str, MetricValue]:
+    """All three cosines of a pair; InvalidEmbeddingsError on a zero row."""
+    a, b = directions_of(pair.reference), directions_of(pair.candidate)
+    cross = mean_cosine(pair.reference, pair.candidate)
+    within = {"within_reference": a.within, "within_candidate": b.within}
+    return {
+        "mean_cosine": MetricValue(
+            value=min(1.0, max(-1.0, cross)),
+            interval=mean_cosine_interval(pair.reference, pair.candidate),
+            detail={name: value for name, value in within.items() if value is not None},
+        ),
+        "relative_cosine": _relative(cross, a, b),
+        "centred_cosine": _centred(pair.background, a, b),
+    }
+
+
+FACTS = (
+    MetricFacts(
+        name="mean_cosine",
+        group="location",
+        cost="one pass",
+        symmetric=True,
+        higher_is_closer=True,
+        range=(-1.0, 1.0),
+        at_identity=None,
+        rotation_invariant=True,
+        min_samples=1,
+        meaning="Average cosine over all cross pairs; read it only beside the same average within each set.",
+        source="common practice; equals the product of the two mean unit rows",
+    ),
+    MetricFacts(
+        name="relative_cosine",
+        group="location",
+        cost="one pass",
+        symmetric=True,
+        higher_is_closer=True,
+        range=(-np.inf, np.inf),
+        at_identity=None,
+        rotation_invariant=True,
+        min_samples=2,
+        meaning="The mean cosine divided by what the two sets show within themselves; 1 where they share a mean.",
+        source="cross / sqrt(within_A within_B), self-pairs excluded",
+    ),
+    MetricFacts(
+        name="centred_cosine",
+        group="location",
+        cost="one pass",
+        symmetric=True,
+        higher_is_closer=True,
+        range=(-1.0, 1.0),
+        at_identity=1.0,
+        # The background's mean stays where it is when the two sides are rotated.
+        rotation_invariant=False,
+        min_samples=1,
+        meaning="Do both sets lean the same way from what the encoder says of unrelated images? 1 yes, -1 opposite.",
+        source="Mu & Viswanath 2018 (common mean removed), with the encoder's background as the mean",
+        needs=("background",),
+    ),
+)
+
+METRICS.add("cosine", MetricFamily(name="cosine", facts=FACTS, compute=compute))

@@ -1,0 +1,83 @@
+"""Slow plain loops, written from the papers' definitions and not from our code."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+
+def square(x: np.ndarray, y: np.ndarray) -> float:
+    """Sum of squared differences in float64."""
+    return float(sum((float(p) - float(q)) ** 2 for p, q in zip(x, y, strict=True)))
+
+
+def kth_square(rows: np.ndarray, i: int, k: int) -> float:
+    """Squared distance from row i to its k-th nearest other row, itself left out by index."""
+    return sorted(square(rows[i], rows[j]) for j in range(len(rows)) if j != i)[k - 1]
+
+
+def prdc(reference: np.ndarray, candidate: np.ndarray, k: int, *, inclusive: bool = False) -> dict[str, float]:
+    """Naeem 2020, equations 3 to 6; strict unless `inclusive` (Kynkäänniemi 2019)."""
+
+    def inside(distance: float, radius: float) -> bool:
+        return distance <= radius if inclusive else distance < radius
+
+    ra = [kth_square(reference, i, k) for i in range(len(reference))]
+    rb = [kth_square(candidate, j, k) for j in range(len(candidate))]
+    cross = [[square(a, b) for b in candidate] for a in reference]
+    n, m = len(reference), len(candidate)
+    return {
+        "precision": sum(any(inside(cross[i][j], ra[i]) for i in range(n)) for j in range(m)) / m,
+        "recall": sum(any(inside(cross[i][j], rb[j]) for j in range(m)) for i in range(n)) / n,
+        "density": sum(inside(cross[i][j], ra[i]) for i in range(n) for j in range(m)) / (k * m),
+        "coverage": sum(any(inside(cross[i][j], ra[i]) for j in range(m)) for i in range(n)) / n,
+    }
+
+
+def mixing_shares(reference: np.ndarray, candidate: np.ndarray, k: int) -> tuple[float, float]:
+    """Share of other-side rows among the k nearest, for each side; ties at the k-th place share what is left."""
+    rows = [*reference, *candidate]
+    side = [0] * len(reference) + [1] * len(candidate)
+    shares: list[list[float]] = [[], []]
+    for i, row in enumerate(rows):
+        near = sorted((square(row, rows[j]), side[j] != side[i]) for j in range(len(rows)) if j != i)
+        limit = near[k - 1][0]
+        nearer = [other for d, other in near if d < limit]
+        tied = [other for d, other in near if d == limit]
+        shares[side[i]].append((sum(nearer) + (k - len(nearer)) * sum(tied) / len(tied)) / k)
+    return sum(shares[0]) / len(shares[0]), sum(shares[1]) / len(shares[1])
+
+
+def kid(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Gretton 2012, Lemma 6, under ((x·y)/d + 1)³."""
+
+    def kernel(x: np.ndarray, y: np.ndarray) -> float:
+        return (float(np.dot(x, y)) / len(x) + 1) ** 3
+
+    def within(rows: np.ndarray) -> float:
+        pairs = [kernel(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]
+        return math.fsum(pairs) / len(pairs)
+
+    cross = [kernel(a, b) for a in reference for b in candidate]
+    return within(reference) + within(candidate) - 2 * math.fsum(cross) / len(cross)
+
+
+def auc_and_delong(negatives: np.ndarray, positives: np.ndarray) -> tuple[float, float]:
+    """Mann-Whitney AUC and DeLong 1988's variance by double loops."""
+    psi = [[1.0 if p > q else 0.5 if p == q else 0.0 for q in negatives] for p in positives]
+    table = np.array(psi)
+    variance = table.mean(axis=1).var(ddof=1) / len(positives) + table.mean(axis=0).var(ddof=1) / len(negatives)
+    return float(table.mean()), float(variance)
+
+
+def mean_cosines(reference: np.ndarray, candidate: np.ndarray) -> tuple[float, float, float]:
+    """(cross, within reference, within candidate), self-pairs left out, by double loops."""
+
+    def cosine(x: np.ndarray, y: np.ndarray) -> float:
+        return float(np.dot(x, y) / math.sqrt(np.dot(x, x) * np.dot(y, y)))
+
+    def within(rows: np.ndarray) -> float:
+        return float(np.mean([cosine(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]))
+
+    return float(np.mean([cosine(a, b) for a in reference for b in candidate])), within(reference), within(candidate)

@@ -1,0 +1,140 @@
+"""Every metric against the values that peers and closed forms gave for the same rows."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.frechet import frechet_parts
+from semsim_pipeline.metrics.kid import kid
+from semsim_pipeline.metrics.neighbors import nearest_squares
+from semsim_pipeline.metrics.prdc import coverage_null, improved_precision_recall, precision_recall_density_coverage
+from semsim_pipeline.metrics.proximity import knn_mixing
+from semsim_pipeline.metrics.score_card import score_card
+from semsim_pipeline_tests.golden import CASES, GoldenEntry, entries, inputs
+
+
+def sides(case: str, *, first: bool = False) -> tuple[EmbeddedSet, EmbeddedSet]:
+    a, b = inputs(case)
+    n = min(len(a), len(b)) if first else None
+    return EmbeddedSet("A", a[:n]), EmbeddedSet("B", b[:n])
+
+
+def close(entry: GoldenEntry, part: str = "value") -> object:
+    return pytest.approx(entry.value[part], rel=entry.rel, abs=entry.abs)
+
+
+@pytest.mark.parametrize("case", [c for c in CASES if c != "rankdef"])
+def test_frechet_distance_and_parts(case: str) -> None:
+    found = frechet_parts(*sides(case))
+    parts = entries(case, "frechet_parts")[0]
+    assert found.mean_term == close(parts, "mean_term")
+    assert found.trace_root == close(parts, "tr_sqrt")
+    assert found.total == close(parts, "total")
+    for entry in entries(case, "frechet"):
+        if "Newton" not in entry.by and "piq" not in entry.by:
+            assert found.total == close(entry), entry.by
+
+
+def test_frechet_of_rank_deficient_sides_is_exact_where_sqrtm_is_off() -> None:
+    found = frechet_parts(*sides("rankdef"))
+    exact = entries("rankdef", "frechet_exact")[0]
+    assert found.total == close(exact, "total")
+    assert found.trace_root == close(exact, "tr_sqrt")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_frechet_uses_ddof_1(case: str) -> None:
+    assert abs(frechet_parts(*sides(case)).total - entries(case, "frechet_ddof0")[0].value["value"]) > 1e-3
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kid_on_all_rows_and_on_equal_sizes(case: str) -> None:
+    assert kid(*sides(case)) == close(entries(case, "kid_full_unbiased")[0])
+    for entry in entries(case, "kid_unbiased_first_n"):
+        assert kid(*sides(case, first=True)) == close(entry), entry.by
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_prdc_both_ways_round(case: str, dtype: str) -> None:
+    a, b = (EmbeddedSet(s.name, s.rows.astype(dtype)) for s in sides(case))
+    for entry in entries(case, "prdc"):
+        reference, candidate = (a, b) if entry.args["real"] == "A" else (b, a)
+        k = entry.args["k"]
+        assert isinstance(k, int)
+        found = precision_recall_density_coverage(reference, candidate, k=k)
+        for name in ("precision", "recall", "density", "coverage"):
+            assert getattr(found, name) == close(entry, name), (entry.args, name)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_improved_precision_recall_of_kynkaanniemi(case: str) -> None:
+    precision, recall = improved_precision_recall(*sides(case), k=3)
+    entry = next(e for e in entries(case, "precision_recall_k3") if "torch-fidelity" in e.by)
+    assert (precision, recall) == (close(entry, "precision"), close(entry, "recall"))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_cosines(case: str) -> None:
+    entry = entries(case, "cosine")[0]
+    card = score_card(Pair(reference=sides(case)[0], candidate=sides(case)[1]), ["cosine"])
+    assert card["mean_cosine"].value == close(entry, "cross_mean")
+    assert card["mean_cosine"].detail["within_reference"] == close(entry, "within_A_no_self")
+    assert card["mean_cosine"].detail["within_candidate"] == close(entry, "within_B_no_self")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_knn_mixing(case: str) -> None:
+    a, b = sides(case)
+    n, m = len(a), len(b)
+    for entry in entries(case, "knn_same_label"):
+        k = entry.args["k"]
+        assert isinstance(k, int)
+        found = knn_mixing(a, b, k=k)
+        null = 1 - entry.value["expected_null"]
+        # Ten rows of `dups` are on both sides; the peer gives a place that two twins tie for to one of them.
+        ties = 10 / min(n, m) if case == "dups" else 1e-12
+        assert found.pooled == pytest.approx((1 - entry.value["all"]) / null, abs=ties)
+        assert found.reference == pytest.approx((1 - entry.value["A"]) * (n + m - 1) / m, abs=ties)
+        assert found.candidate == pytest.approx((1 - entry.value["B"]) * (n + m - 1) / n, abs=ties)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_nearest_neighbour_distances(case: str) -> None:
+    a, b = sides(case)
+    entry = entries(case, "nn_distance")[0]
+    for name, (one, other) in {"B_to_A": (b, a), "A_to_B": (a, b)}.items():
+        distances = np.sqrt(nearest_squares(one, other))
+        assert float(distances.mean()) == close(entry, f"{name}_mean")
+        assert float(np.median(distances)) == close(entry, f"{name}_median")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_c2st_auc(case: str) -> None:
+    a, b = sides(case)
+    card = score_card(Pair(reference=a, candidate=b), ["c2st"])
+    auc = entries(case, "c2st")[0]
+    assert card["c2st_auc"].value == close(auc, "auc")
+    assert card["c2st_similarity"].value == pytest.approx(min(1, 2 * (1 - auc.value["auc"])), rel=1e-9)
+    assert card["c2st_auc"].detail == {"rows_reference": len(a), "rows_candidate": len(b), "converged": 1.0}
+
+
+@pytest.mark.parametrize(("case", "defined"), [("shift", True), ("clusters", True), ("null", False)])
+def test_relative_cosine_or_the_reason_why_there_is_none(case: str, defined: bool) -> None:
+    a, b = sides(case)
+    found = score_card(Pair(reference=a, candidate=b), ["relative_cosine"])["relative_cosine"]
+    entry = entries(case, "relative_cosine")[0]
+    if defined:
+        assert found.value == close(entry, "ratio")
+    else:
+        assert "ratio" not in entry.value
+        assert found.status == "not_computed"
+        assert "not positive" in (found.reason or "")
+
+
+def test_coverage_null_expectation() -> None:
+    for entry in entries("null_expectation", "coverage"):
+        n, m, k = (int(str(entry.args[name])) for name in ("N", "M", "k"))
+        assert coverage_null(n, m, k) == close(entry)
