@@ -1,0 +1,1 @@
+"""From two views to a score card."""

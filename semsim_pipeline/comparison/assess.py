@@ -1,0 +1,131 @@
+"""From two sets of embeddings to a comparison: the score card, the headline, and its verdict in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+
+from semsim_pipeline.comparison.results import Comparison, SideSummary
+from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
+from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.score_card import score_card, select
+from semsim_pipeline.metrics.similarity import Similarity, similarity_of
+from semsim_pipeline.metrics.units import layout_of, own_units
+from semsim_pipeline.metrics.verdict import Verdict, verdict_of
+from semsim_pipeline.records import Background, MetricValue
+
+HEADLINE = "similarity"
+SMALL_PAIR = 4096 * 4096
+VERDICT_METRICS = ("knn_mixing", "c2st_auc")
+"""What the verdict looks at beside the headline; computed even where they were not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderIdentity:
+    """Who made the embeddings: a name and a fingerprint, and the encoder's background where it has one."""
+
+    name: str
+    fingerprint: str
+    background: Background | None
+
+
+def assess(
+    reference: EmbeddedSet,
+    candidate: EmbeddedSet,
+    encoder: EncoderIdentity,
+    *,
+    metrics: Sequence[str] | None = None,
+    seed: int = 0,
+    permutations: int = 999,
+) -> Comparison:
+    """Score one pair.
+
+    metrics: names or families, None for the whole card; the headline is always there.
+    Raises: DimensionMismatchError, UnknownNameError. Too few images make rows `not_computed`, never an error.
+    Memory: that of the dearest metric; see the modules of `metrics`.
+    """
+    pair = Pair(
+        reference=reference, candidate=candidate, background=encoder.background, seed=seed, permutations=permutations
+    )
+    with _threads_that_pay(pair):
+        return _assessed(pair, encoder, metrics)
+
+
+def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
+    """On small matrices a BLAS with several threads spends most of its time waiting for them: 2.7 CPU-seconds for a
+    card of 1,000 by 1,000 images, 0.7 with one. By size alone, so that a pair scores the same wherever it is scored."""
+    if len(pair.reference) * len(pair.candidate) > SMALL_PAIR:
+        return nullcontext()
+    from threadpoolctl import threadpool_limits
+
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    return limits
+
+
+def _assessed(pair: Pair, encoder: EncoderIdentity, metrics: Sequence[str] | None) -> Comparison:
+    reference, candidate = pair.reference, pair.candidate
+    wanted = _wanted(metrics)
+    card = score_card(pair, wanted) if wanted is None or wanted else {}
+    headline, reason = _headline(pair)
+    return Comparison(
+        encoder=encoder.name,
+        encoder_fingerprint=encoder.fingerprint,
+        background=encoder.background if headline is None else headline.background,
+        seed=pair.seed,
+        version=version("semsim-pipeline"),
+        reference=SideSummary(name=reference.name, n=len(reference), failed=reference.failed),
+        candidate=SideSummary(name=candidate.name, n=len(candidate), failed=candidate.failed),
+        overlap=layout_of(reference, candidate).overlap if headline is None else headline.overlap,
+        similarity=headline,
+        verdict=_verdict(pair, headline, card),
+        reason=reason,
+        metrics={name: value for name, value in card.items() if name != HEADLINE},
+    )
+
+
+def check_metrics(metrics: Sequence[str] | None) -> None:
+    """Raises UnknownNameError, with the nearest name, for what is neither a metric nor a family."""
+    select(_wanted(metrics))
+
+
+def _wanted(metrics: Sequence[str] | None) -> list[str] | None:
+    return None if metrics is None else [name for name in metrics if name != HEADLINE]
+
+
+def _headline(pair: Pair) -> tuple[Similarity | None, str | None]:
+    try:
+        return similarity_of(pair), None
+    except (TooFewSamplesError, UndefinedMetricError, InvalidEmbeddingsError) as refusal:
+        return None, str(refusal)
+
+
+def _mixing_of_units(pair: Pair) -> MetricValue | None:
+    """`knn_mixing` of one image a unit, where units hold several: an image's nearest neighbours are otherwise its own
+    copies or the other frames of its burst, and two samples of one distribution would look apart. Else None."""
+    if not any(own_units(side).units < len(side) for side in (pair.reference, pair.candidate)):
+        return None
+    sides = []
+    for side in (pair.reference, pair.candidate):
+        _, first = np.unique(own_units(side).unit, return_index=True)
+        sides.append(EmbeddedSet(side.name, side.rows[first], content=side.content_codes[first]))
+    thin = Pair(reference=sides[0], candidate=sides[1], background=pair.background, seed=pair.seed)
+    return score_card(thin, ["knn_mixing"])["knn_mixing"]
+
+
+def _verdict(pair: Pair, headline: Similarity | None, card: Mapping[str, MetricValue]) -> Verdict:
+    if headline is None:
+        return Verdict(text="not computed")
+    if headline.status != "ok":
+        return verdict_of(headline, mixing=None, c2st_auc=None)
+    missing = [name for name in VERDICT_METRICS if name not in card]
+    known = {**card, **(score_card(pair, missing) if missing else {})}
+    mixing = (_mixing_of_units(pair) or known["knn_mixing"]).detail
+    return verdict_of(
+        headline,
+        mixing=(mixing["reference"], mixing["candidate"]) if mixing else None,
+        c2st_auc=known["c2st_auc"].value,
+    )

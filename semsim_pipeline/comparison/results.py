@@ -1,0 +1,133 @@
+"""The answer of one comparison, and its JSON (schema 1): what scripts and pages rely on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from semsim_pipeline.metrics.similarity import Ceiling, Similarity
+from semsim_pipeline.metrics.verdict import Verdict
+from semsim_pipeline.records import Background, MetricValue
+
+SCHEMA = 1
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideSummary:
+    """name: the view as asked for. n: images scored, the manifest's rows that have an embedding. failed: its others."""
+
+    name: str
+    n: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One pair under one encoder.
+
+    similarity is None exactly where it could not be computed, with `reason`. metrics: the score card without the
+    headline. background: None where not even a bandwidth could be found.
+    """
+
+    encoder: str
+    encoder_fingerprint: str
+    background: Background | None
+    seed: int
+    version: str
+    reference: SideSummary
+    candidate: SideSummary
+    overlap: int
+    similarity: Similarity | None
+    verdict: Verdict
+    reason: str | None
+    metrics: Mapping[str, MetricValue]
+
+    @property
+    def value(self) -> float | None:
+        """The headline in [0, 1]; None where it is unreliable or could not be computed."""
+        return None if self.similarity is None else self.similarity.value
+
+    @property
+    def status(self) -> str:
+        """`ok`, `uncalibrated`, `unreliable` or `not_computed`."""
+        return "not_computed" if self.similarity is None else self.similarity.status
+
+    def to_json(self) -> dict[str, Json]:
+        """Plain values only; never NaN or infinity."""
+        return {
+            "schema": SCHEMA,
+            "encoder": self.encoder,
+            "encoder_fingerprint": self.encoder_fingerprint,
+            "background": _background(self.background),
+            "seed": self.seed,
+            "versions": {"semsim": self.version},
+            "reference": {"name": self.reference.name, "n": self.reference.n, "failed": self.reference.failed},
+            "candidate": {"name": self.candidate.name, "n": self.candidate.n, "failed": self.candidate.failed},
+            "overlap": self.overlap,
+            "similarity": self._headline(),
+            "metrics": {name: _metric(value) for name, value in self.metrics.items()},
+        }
+
+    def _headline(self) -> dict[str, Json]:
+        found = self.similarity
+        if found is None:
+            nothing: Json = {"value": None, "interval": None}
+            return {
+                "value": None,
+                "raw": None,
+                "interval": None,
+                "floor": None,
+                "ceiling": {"reference": nothing, "candidate": nothing},
+                "p_value": None,
+                "verdict": self.verdict.text,
+                "status": "not_computed",
+                "reason": self.reason,
+            }
+        reason = found.reason or self.verdict.reason
+        return {
+            "value": found.value,
+            "raw": found.raw,
+            "interval": _interval(found.interval),
+            "floor": found.floor,
+            "ceiling": {
+                "reference": _ceiling(found.ceiling_reference),
+                "candidate": _ceiling(found.ceiling_candidate),
+            },
+            "p_value": found.p_value,
+            "verdict": self.verdict.text,
+            "status": found.status,
+            **({} if reason is None else {"reason": reason}),
+            **({} if self.verdict.images_needed is None else {"images_needed": self.verdict.images_needed}),
+        }
+
+
+def _background(background: Background | None) -> Json:
+    if background is None:
+        return None
+    return {"id": background.id, "bandwidth": background.bandwidth, "source": background.source}
+
+
+def _ceiling(ceiling: Ceiling) -> Json:
+    return {"value": ceiling.value, "interval": _interval(ceiling.interval)}
+
+
+def _interval(interval: tuple[float, float] | None) -> Json:
+    if interval is None or not all(math.isfinite(end) for end in interval):
+        return None
+    return list(interval)
+
+
+def _metric(value: MetricValue) -> Json:
+    if value.status == "not_computed":
+        return {"value": None, "status": value.status, "reason": value.reason}
+    row: dict[str, Json] = {
+        "value": value.value,
+        "interval": _interval(value.interval),
+        "null": value.null,
+        "status": value.status,
+    }
+    if value.detail:
+        row["detail"] = {name: number for name, number in value.detail.items() if math.isfinite(number)}
+    return row

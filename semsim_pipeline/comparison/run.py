@@ -1,0 +1,133 @@
+"""Compare views: embed what is missing, open every embedding set once, score every pair."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
+from semsim_pipeline.comparison.backgrounds import background_for
+from semsim_pipeline.comparison.results import Comparison
+from semsim_pipeline.comparison.sets import EmbeddedView, open_sets
+from semsim_pipeline.datasets.listing import list_together
+from semsim_pipeline.datasets.resolve import DatasetView, open_view
+from semsim_pipeline.encoders.base import Encoder
+from semsim_pipeline.encoders.network import ensure_weights
+from semsim_pipeline.encoders.resolve import resolve_encoder
+from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.run import embed_view, usable_manifest
+from semsim_pipeline.home import ensure_home
+
+PERMUTATIONS = 999
+PERMUTATIONS_PER_PAIR = 20
+"""Whoever adjusts the p-values of many pairs (Holm, Benjamini–Hochberg) needs so many permutations a pair."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareOptions:
+    """limit: at most so many images a view; a smaller limit of the view's own, and its seed, stay. seed: of every draw.
+    metrics: rows of the score card, None for all. extract: how to embed. home: None for SEMSIM_HOME."""
+
+    limit: int | None = None
+    seed: int = 0
+    metrics: Sequence[str] | None = None
+    extract: ExtractOptions = field(default_factory=ExtractOptions)
+    home: Path | None = None
+
+
+def compare_views(
+    reference: str,
+    candidate: str,
+    encoders: Sequence[str],
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
+) -> list[Comparison]:
+    """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work."""
+    options = options or CompareOptions()
+    pairs = [(reference, candidate)]
+    chosen = [resolve_encoder(encoder) for encoder in encoders]
+    views = _checked(pairs, chosen, options)
+    return [result for encoder in chosen for result in _compared(pairs, views, encoder, options, progress or Silent())]
+
+
+def compare_pairs(
+    pairs: Sequence[tuple[str, str]],
+    encoder: str,
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
+) -> Iterator[Comparison]:
+    """Score many pairs of views under one encoder, in order.
+
+    Every view is listed before the first is embedded; each is embedded and read once, and what its pairs share is
+    computed once.
+    Raises, before any work: WrongCallError and its kin for names, paths, views; MissingWeightsError; then what
+    `embed_view` raises.
+    Memory: the embeddings of the views that pairs still to come need, n·d·4 bytes each and as much for unit rows.
+    """
+    options = options or CompareOptions()
+    chosen = resolve_encoder(encoder)
+    return _compared(pairs, _checked(pairs, [chosen], options), chosen, options, progress or Silent())
+
+
+def _checked(
+    pairs: Sequence[tuple[str, str]], encoders: Sequence[Encoder], options: CompareOptions
+) -> dict[str, DatasetView]:
+    """The views by spec, once names, paths and metrics are known to be right and weights to be here (cheap first)."""
+    check_metrics(options.metrics)
+    views = {
+        spec: _limited(open_view(spec), options) for spec in dict.fromkeys(spec for pair in pairs for spec in pair)
+    }
+    for encoder in encoders:
+        ensure_weights(encoder)
+    return views
+
+
+def _compared(
+    pairs: Sequence[tuple[str, str]],
+    views: Mapping[str, DatasetView],
+    chosen: Encoder,
+    options: CompareOptions,
+    progress: Progress,
+) -> Iterator[Comparison]:
+    home = ensure_home(options.home)
+    with TemporaryDirectory(prefix=".listing-", dir=home) as folder:
+        listed = list_together(views, Path(folder))
+        manifests = {spec: usable_manifest(view, chosen, home, progress) for spec, view in listed.items()}
+    embedded = {
+        spec: EmbeddedView(
+            view=view, extraction=embed_view(view, chosen, home, options.extract, progress, manifests[spec])
+        )
+        for spec, view in views.items()
+    }
+    background = background_for(chosen, home, options.extract, progress)
+    identity = EncoderIdentity(name=chosen.name, fingerprint=chosen.fingerprint(), background=background)
+    sets = open_sets(home, embedded)
+    uses = Counter(spec for pair in pairs for spec in set(pair))
+    progress.start("score", len(pairs))
+    for number, (reference, candidate) in enumerate(pairs):
+        yield assess(
+            sets[reference],
+            sets[candidate],
+            identity,
+            metrics=options.metrics,
+            seed=options.seed,
+            permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
+        )
+        progress.update(done=number + 1, new=number + 1)
+        for spec in {reference, candidate}:
+            uses[spec] -= 1
+            if not uses[spec]:
+                del sets[spec]
+
+
+def _limited(view: DatasetView, options: CompareOptions) -> DatasetView:
+    """The smaller of two limits. Under the view's own seed the smaller sample is a part of the larger one."""
+    if options.limit is None:
+        return view
+    own = view.view.limit
+    if own is None:
+        return replace(view, view=view.view.limited(options.limit, options.seed))
+    return replace(view, view=view.view.limited(min(own, options.limit)))

@@ -1,0 +1,164 @@
+"""Contract 2: exactly these keys and types, for every status."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import semsim_pipeline as semsim
+from semsim_pipeline.comparison.results import Comparison
+from semsim_pipeline.metrics.base import metric_facts
+from semsim_pipeline.records import Background
+from semsim_pipeline.report.files import json_text
+
+Json = Mapping[str, object]
+NUMBER = (int, float)
+MAYBE = (int, float, type(None))
+VERDICTS = {
+    "indistinguishable", "very similar", "related", "different", "unrelated",
+    "unresolved at this n", "too diverse for one number", "narrow domain: calibrate with a panel of it",
+    "distinguishable", "not distinguishable", "unreliable", "not computed",
+}  # fmt: skip
+BACKGROUND = Background(id="abc", bandwidth=0.4, source="panel-1", kappa=0.05, mean=np.full(6, 0.1))
+
+
+def check(found: object) -> None:
+    """Raises AssertionError where `found` is not the JSON of one comparison."""
+    top = {
+        "schema": int, "encoder": str, "encoder_fingerprint": str, "background": (dict, type(None)), "seed": int,
+        "versions": dict, "reference": dict, "candidate": dict, "overlap": int, "similarity": dict, "metrics": dict,
+    }  # fmt: skip
+    has(found, top)
+    assert isinstance(found, dict)
+    assert found["schema"] == 1
+    has(found["versions"], {"semsim": str})
+    if found["background"] is not None:
+        has(found["background"], {"id": str, "bandwidth": NUMBER, "source": str})
+    for side in ("reference", "candidate"):
+        has(found[side], {"name": str, "n": int, "failed": int})
+    _check_headline(found["similarity"])
+    for name, row in found["metrics"].items():
+        assert name in metric_facts()
+        _check_metric(row)
+
+
+def has(found: object, keys: Mapping[str, type | tuple[type, ...]], optional: Mapping[str, type] | None = None) -> None:
+    optional = optional or {}
+    assert isinstance(found, dict)
+    assert set(keys) <= set(found) <= set(keys) | set(optional)
+    for key, kind in {**keys, **{key: kind for key, kind in optional.items() if key in found}}.items():
+        assert isinstance(found[key], kind), key
+        assert not isinstance(found[key], bool), key
+
+
+def _check_headline(found: Json) -> None:
+    keys = {
+        "value": MAYBE, "raw": MAYBE, "interval": (list, type(None)), "floor": MAYBE, "ceiling": dict, "p_value": MAYBE,
+        "verdict": str, "status": str,
+    }  # fmt: skip
+    has(found, keys, {"reason": str, "images_needed": int})
+    ceiling = found["ceiling"]
+    has(ceiling, {"reference": dict, "candidate": dict})
+    assert isinstance(ceiling, dict)
+    for side in ceiling.values():
+        has(side, {"value": MAYBE, "interval": (list, type(None))})
+        _check_interval(side["interval"])
+    _check_interval(found["interval"])
+    assert found["verdict"] in VERDICTS
+    status, value = found["status"], found["value"]
+    assert status in {"ok", "uncalibrated", "unreliable", "not_computed"}
+    assert (value is None) == (status in {"unreliable", "not_computed"})
+    assert (found["raw"] is None) == (status == "not_computed")
+    if status != "ok":
+        assert found["reason"]
+    if value is not None:
+        assert isinstance(value, NUMBER)
+        assert 0 <= value <= 1
+
+
+def _check_metric(row: Json) -> None:
+    if row["status"] == "not_computed":
+        has(row, {"value": type(None), "status": str, "reason": str})
+        return
+    has(row, {"value": NUMBER, "interval": (list, type(None)), "null": MAYBE, "status": str}, {"detail": dict})
+    assert row["status"] == "ok"
+    _check_interval(row["interval"])
+    detail = row.get("detail", {})
+    assert isinstance(detail, dict)
+    assert all(isinstance(number, NUMBER) for number in detail.values())
+
+
+def _check_interval(found: object) -> None:
+    assert found is None or (isinstance(found, list) and len(found) == 2 and found[0] <= found[1])
+
+
+def strict(text: str) -> object:
+    def refuse(constant: str) -> float:
+        raise AssertionError(constant)
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def rows(seed: int, n: int = 150, scale: float = 1.0) -> NDArray[np.float64]:
+    return 1 + scale * np.random.default_rng(seed).normal(size=(n, 6))
+
+
+CASES = {
+    "ok": lambda: semsim.score(rows(1), rows(2), background=BACKGROUND),
+    "uncalibrated": lambda: semsim.score(rows(1), rows(2)),
+    "unreliable": lambda: semsim.score(rows(1, n=8), rows(2, n=8), background=BACKGROUND),
+    "not_computed": lambda: semsim.score(rows(1), rows(2, n=1), background=BACKGROUND),
+}
+
+
+@pytest.mark.parametrize("status", CASES)
+def test_every_status_has_the_same_keys(status: str) -> None:
+    result: Comparison = CASES[status]()
+    found = strict(json_text([result]))
+    check(found)
+    assert isinstance(found, dict)
+    assert found["similarity"]["status"] == status == result.status
+    assert set(found["metrics"]) == set(metric_facts()) - {"similarity"}
+
+
+def test_equal_rows_and_constant_rows_hold_no_nan() -> None:
+    one = np.ones((30, 6))
+    for pair in ((one, one), (rows(1), one), (one, rows(1)), (rows(1), rows(1)), (rows(1) * 1e-30, rows(2) * 1e30)):
+        for background in (None, BACKGROUND):
+            check(strict(json_text([semsim.score(*pair, background=background)])))
+
+
+def test_one_is_an_object_and_several_are_a_list() -> None:
+    one = semsim.score(rows(1), rows(2), metrics=["kid"])
+    assert isinstance(strict(json_text([one])), dict)
+    several = strict(json_text([one, one]))
+    assert isinstance(several, list)
+    for each in several:
+        check(each)
+
+
+def test_a_name_that_is_no_utf8_reads_back() -> None:
+    from semsim_pipeline.comparison.score import score_arrays
+
+    result = score_arrays(rows(1), rows(2), metrics=["kid"], names=("caf\udce9", "猫"))
+    found = strict(json_text([result]).encode("utf-8", "backslashreplace").decode("utf-8"))
+    assert isinstance(found, dict)
+    assert (found["reference"]["name"], found["candidate"]["name"]) == ("caf\udce9", "猫")
+
+
+def test_the_checker_can_fail() -> None:
+    good = strict(json_text([semsim.score(rows(1), rows(2), metrics=["kid"])]))
+    assert isinstance(good, dict)
+    for broken in (
+        {**good, "extra": 1},
+        {key: value for key, value in good.items() if key != "overlap"},
+        {**good, "seed": "0"},
+        {**good, "similarity": {**good["similarity"], "value": None}},
+        {**good, "metrics": {"kid": {"value": None, "status": "ok"}}},
+    ):
+        with pytest.raises(AssertionError):
+            check(broken)
