@@ -1,0 +1,78 @@
+"""`semsim compare`: any two image datasets in, one calibrated score out."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from semsim_pipeline.cli.options import (
+    DEFAULT_ENCODER,
+    fail_under_option,
+    json_option,
+    limit_option,
+    metrics_option,
+    quiet_option,
+    seed_option,
+    workers_option,
+)
+
+
+@click.command(short_help="Compare two image datasets.")
+@click.argument("reference")
+@click.argument("candidate")
+@click.option(
+    "--encoder", "encoders", multiple=True, metavar="E", help=f"Once or several times [default: {DEFAULT_ENCODER}]."
+)
+@limit_option
+@seed_option
+@metrics_option
+@json_option
+@click.option(
+    "--report", "report_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
+    help="Also write a self-contained page (index.html) and the JSON into this folder.",
+)  # fmt: skip
+@fail_under_option
+@workers_option
+@quiet_option
+def compare(
+    reference: str,
+    candidate: str,
+    encoders: tuple[str, ...],
+    limit: int | None,
+    seed: int,
+    metrics: list[str] | None,
+    json_to: str | None,
+    report_dir: Path | None,
+    fail_under: float | None,
+    workers: int | None,
+    quiet: bool,
+) -> int:
+    """Score how similar CANDIDATE is to REFERENCE: folders, archives, Parquet files or names, each with a view.
+
+    \b
+    Example: semsim compare photos/2023 photos/2024 --report out
+             semsim compare "shop.zip[label=shoes]" "render.zip[label=shoes]" --fail-under 0.85
+             semsim compare digits digits-generated --encoder classical --json -
+
+    Images that were embedded before are not embedded again. A label, `limit` or `group_by` goes in square brackets;
+    quote the whole: "photos[label=cat,limit=500]".
+    """
+    from semsim_pipeline.cli.output import check_writable, exit_code, report, say_what_is_missing
+    from semsim_pipeline.cli.progress import shown
+    from semsim_pipeline.comparison.run import CompareOptions, compare_views
+    from semsim_pipeline.extract.records import ExtractOptions
+
+    check_writable(json_to, report_dir)
+    options = CompareOptions(limit=limit, seed=seed, metrics=metrics, extract=ExtractOptions(workers=workers))
+    with shown(quiet=quiet) as progress:
+        results = compare_views(reference, candidate, encoders or (DEFAULT_ENCODER,), options, progress)
+    report(results, json_to)
+    if report_dir is not None:
+        from semsim_pipeline.report.page import write_report
+
+        command = shlex.join(["semsim", *click.get_current_context().obj])
+        click.echo(f"Report: {write_report(results, report_dir, command=command)}", err=True)
+    say_what_is_missing(results)
+    return exit_code(results, fail_under)
