@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from semsim_pipeline.comparison.sets import embedded_rows
+from semsim_pipeline.comparison.selected import embedded_rows
 from semsim_pipeline.datasets.resolve import open_view
 from semsim_pipeline.encoders.background_store import Calibration, active_background, save_background
 from semsim_pipeline.encoders.base import Encoder

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.results import Comparison
-from semsim_pipeline.comparison.sets import EmbeddedView, open_sets
+from semsim_pipeline.comparison.selected import SelectedView, select_all
+from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.listing import list_together
 from semsim_pipeline.datasets.resolve import DatasetView, open_view
 from semsim_pipeline.encoders.base import Encoder
@@ -38,6 +39,15 @@ class CompareOptions:
     home: Path | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredPair:
+    """A comparison and the rows that it is about."""
+
+    comparison: Comparison
+    reference: SelectedView
+    candidate: SelectedView
+
+
 def compare_views(
     reference: str,
     candidate: str,
@@ -46,11 +56,22 @@ def compare_views(
     progress: Progress | None = None,
 ) -> list[Comparison]:
     """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work."""
+    return [scored.comparison for scored in score_views(reference, candidate, encoders, options, progress)]
+
+
+def score_views(
+    reference: str,
+    candidate: str,
+    encoders: Sequence[str],
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
+) -> list[ScoredPair]:
+    """As `compare_views`, with the rows behind each score, for whoever draws them."""
     options = options or CompareOptions()
     pairs = [(reference, candidate)]
     chosen = [resolve_encoder(encoder) for encoder in encoders]
     views = _checked(pairs, chosen, options)
-    return [result for encoder in chosen for result in _compared(pairs, views, encoder, options, progress or Silent())]
+    return [scored for encoder in chosen for scored in _scored(pairs, views, encoder, options, progress or Silent())]
 
 
 def compare_pairs(
@@ -69,7 +90,8 @@ def compare_pairs(
     """
     options = options or CompareOptions()
     chosen = resolve_encoder(encoder)
-    return _compared(pairs, _checked(pairs, [chosen], options), chosen, options, progress or Silent())
+    checked = _checked(pairs, [chosen], options)
+    return (scored.comparison for scored in _scored(pairs, checked, chosen, options, progress or Silent()))
 
 
 def _checked(
@@ -85,30 +107,30 @@ def _checked(
     return views
 
 
-def _compared(
+def _scored(
     pairs: Sequence[tuple[str, str]],
     views: Mapping[str, DatasetView],
     chosen: Encoder,
     options: CompareOptions,
     progress: Progress,
-) -> Iterator[Comparison]:
+) -> Iterator[ScoredPair]:
     home = ensure_home(options.home)
     with TemporaryDirectory(prefix=".listing-", dir=home) as folder:
         listed = list_together(views, Path(folder))
         manifests = {spec: usable_manifest(view, chosen, home, progress) for spec, view in listed.items()}
-    embedded = {
-        spec: EmbeddedView(
-            view=view, extraction=embed_view(view, chosen, home, options.extract, progress, manifests[spec])
+    selected = {
+        spec: select_all(
+            view.name, view.source, embed_view(view, chosen, home, options.extract, progress, manifests[spec]), home
         )
         for spec, view in views.items()
     }
     background = background_for(chosen, home, options.extract, progress)
     identity = EncoderIdentity(name=chosen.name, fingerprint=chosen.fingerprint(), background=background)
-    sets = open_sets(home, embedded)
+    sets = open_sets(home, selected)
     uses = Counter(spec for pair in pairs for spec in set(pair))
     progress.start("score", len(pairs))
     for number, (reference, candidate) in enumerate(pairs):
-        yield assess(
+        found = assess(
             sets[reference],
             sets[candidate],
             identity,
@@ -116,6 +138,7 @@ def _compared(
             seed=options.seed,
             permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
         )
+        yield ScoredPair(comparison=found, reference=selected[reference], candidate=selected[candidate])
         progress.update(done=number + 1, new=number + 1)
         for spec in {reference, candidate}:
             uses[spec] -= 1
