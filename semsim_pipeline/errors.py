@@ -32,6 +32,10 @@ class ViewSyntaxError(WrongCallError):
     """A view such as `photos[label=cat]` that cannot be read."""
 
 
+class CatalogError(WrongCallError):
+    """A catalogue that cannot be right as written; one line a problem, each with the file and the line."""
+
+
 class MissingPathError(WrongCallError):
     """A path that does not exist."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -60,6 +60,8 @@ class SourceKind:
 
     build: (location, options) to a source; raises WrongCallError on an unknown option, MissingPathError.
     embedded: names that need no location (`digits`). options: the option names it takes.
+    classes: label column to its values in their order, where every source of the kind has the same ones; empty where
+    only a listing tells.
     """
 
     name: str
@@ -69,6 +71,7 @@ class SourceKind:
     build: BuildSource
     embedded: bool = False
     options: tuple[str, ...] = ()
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 class BuildSource(Protocol):

@@ -17,6 +17,7 @@ from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_opt
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.records import ItemRef
 
+LABELS = ("REAL", "FAKE")
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = ("train", "test")
 OPTIONS = ("split",)
@@ -96,5 +97,6 @@ SOURCES.add(
         licence="MIT (CIFAKE; REAL images from CIFAR-10)",
         build=build,
         options=OPTIONS,
+        classes={"label": LABELS, "class": CLASSES},
     ),
 )

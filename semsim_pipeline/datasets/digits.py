@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from semsim_pipeline.datasets.base import SOURCES, SourceKind
 from semsim_pipeline.datasets.embedded import EmbeddedArrays, LabelledArrays, no_location
 
+CLASSES = tuple("0123456789")
 DEEPEST = 16
 """The digits' own grey levels are 0..16."""
 
@@ -50,5 +51,6 @@ SOURCES.add(
         licence="CC BY 4.0 (UCI: Optical Recognition of Handwritten Digits)",
         build=build,
         embedded=True,
+        classes={"label": CLASSES},
     ),
 )

@@ -77,5 +77,6 @@ SOURCES.add(
         licence="CC BY 4.0 (derived from UCI: Optical Recognition of Handwritten Digits)",
         build=build,
         embedded=True,
+        classes={"label": digits.CLASSES},
     ),
 )

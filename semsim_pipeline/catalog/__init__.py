@@ -1,0 +1,35 @@
+"""The catalogue: which datasets, encoders and comparisons there are, and so every pair's key, known without an image.
+
+    catalog = load_catalog()
+    catalog.pairs["digits.3~digits.8@classical"].reference.text    # digits[label=3]
+
+Loading is a function of the file's text: no dataset is opened, and a folder that vanished fails where it is used, not
+here. The one look at the disk is for a path with brackets in it, which wins over a view, as on the command line.
+"""
+
+from __future__ import annotations
+
+from semsim_pipeline.catalog.check import Problem, check
+from semsim_pipeline.catalog.dataset import Dataset
+from semsim_pipeline.catalog.find import find_view, open_named
+from semsim_pipeline.catalog.load import catalog_path, load_catalog, parse, read_catalog
+from semsim_pipeline.catalog.records import Catalog, Comparison, ComparisonKind, Pair, Side, embedding_key, pair_key
+
+__all__ = [
+    "Catalog",
+    "Comparison",
+    "ComparisonKind",
+    "Dataset",
+    "Pair",
+    "Problem",
+    "Side",
+    "catalog_path",
+    "check",
+    "embedding_key",
+    "find_view",
+    "load_catalog",
+    "open_named",
+    "pair_key",
+    "parse",
+    "read_catalog",
+]

@@ -1,0 +1,86 @@
+"""A dataset's spec as the catalogue reads it: without opening anything, and from the file's folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from pathlib import Path
+
+from semsim_pipeline.datasets.base import SOURCES, SourceKind
+from semsim_pipeline.datasets.resolve import PLAIN_KIND
+from semsim_pipeline.datasets.selection import GROUP
+from semsim_pipeline.datasets.views import RESERVED, View, parse_view
+from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
+
+PATH_KINDS = ("folder", "archive", "parquet")
+"""What a plain path may turn out to be."""
+
+
+def read_spec(text: str, folder: Path) -> tuple[SourceKind | None, View]:
+    """The kind, where the text alone tells, and the view, its base an absolute path or an embedded name.
+
+    An embedded name is never a path here, so that a catalogue means the same whatever lies beside it; a path with
+    brackets that exists wins over a view. Raises ViewSyntaxError, UnknownNameError, WrongCallError.
+    """
+    view = parse_view(text, exists=lambda path: "[" in path and is_there(path, folder))
+    kind, base = _recognise(view.base, folder)
+    return kind, replace(view, base=base)
+
+
+def _recognise(base: str, folder: Path) -> tuple[SourceKind | None, str]:
+    prefix, colon, rest = base.partition(":")
+    if not colon:
+        known = SOURCES.get(base) if base in SOURCES else None
+        return (known, base) if known is not None and known.embedded else (None, str(absolute(base, folder)))
+    if prefix not in SOURCES:
+        if PLAIN_KIND.fullmatch(prefix) and not is_there(base, folder):
+            raise UnknownNameError(did_you_mean("source kind", prefix, SOURCES.names()))
+        return None, str(absolute(base, folder))
+    kind = SOURCES.get(prefix)
+    if kind.embedded:
+        kind.build(rest, {})  # an embedded set is known whole: a place behind its name is wrong for ever
+        return kind, prefix
+    if not rest:
+        raise WrongCallError(f"{prefix!r} needs a location: write {prefix}:PATH.")
+    return kind, f"{prefix}:{absolute(rest, folder)}"
+
+
+def absolute(path: str, folder: Path) -> Path:
+    """A path as the catalogue's folder sees it."""
+    return folder / Path(path).expanduser() if path.startswith("~") else folder / path
+
+
+def is_there(path: str, folder: Path) -> bool:
+    """Whether something has this name, were it a link to nowhere."""
+    try:
+        return bool(path) and os.path.lexists(absolute(path, folder))
+    except (OSError, ValueError, RuntimeError):
+        return False  # too long for a path, a zero byte in it, or no such user's home
+
+
+def option_names(kind: SourceKind | None) -> frozenset[str]:
+    """The options that a source of this kind takes; of all that a path may be, where the kind is not known yet."""
+    kinds = [SOURCES.get(name) for name in PATH_KINDS] if kind is None else [kind]
+    return frozenset(option for each in kinds for option in each.options)
+
+
+def check_column(kind: SourceKind | None, column: str, known: Collection[str] = ()) -> None:
+    """Raises WrongCallError where `column` cannot be a column of such a source.
+
+    known: columns that the catalogue declares beside the kind's.
+    """
+    if column in RESERVED or column in option_names(kind):
+        what = "a key of every view" if column in RESERVED else "an option of the source, for the dataset's own spec"
+        raise WrongCallError(f"{column!r} is no column: it is {what}.")
+    columns = {*(kind.classes if kind is not None else ()), *known, GROUP}
+    if kind is not None and kind.classes and column not in columns:
+        raise UnknownNameError(did_you_mean(f"column of {kind.name}", column, columns))
+
+
+def check_values(kind: SourceKind | None, column: str, values: Collection[str]) -> None:
+    """Raises UnknownNameError for a value that no source of this kind has in the column."""
+    declared = () if kind is None else kind.classes.get(column, ())
+    for value in values:
+        if declared and value not in declared:
+            raise UnknownNameError(did_you_mean(column, value, declared))
