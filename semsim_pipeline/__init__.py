@@ -80,11 +80,11 @@ def embed(spec: str | Path, *, encoder: str = "classical", home: Path | None = N
     Returns: counts (seen = embedded + failed), the manifest's version and the folder of Parquet parts.
     Raises: subclasses of `semsim_pipeline.errors.SemsimError`.
     """
-    from semsim_pipeline.datasets.resolve import open_view
+    from semsim_pipeline.catalog import open_named
     from semsim_pipeline.encoders.network import ensure_weights
     from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.extract.run import embed_view
 
-    chosen, view = resolve_encoder(encoder), open_view(str(spec))
+    chosen, view = resolve_encoder(encoder), open_named(str(spec), home)
     ensure_weights(chosen)
     return embed_view(view, chosen, home)

@@ -40,15 +40,16 @@ def embed(
     Interrupt it whenever you like: the next run goes on where it stopped, and an image that was embedded once is
     never embedded again by the same encoder.
     """
+    from semsim_pipeline.catalog import open_named
     from semsim_pipeline.cli.progress import shown
-    from semsim_pipeline.datasets.resolve import group_scope, open_view
+    from semsim_pipeline.datasets.resolve import group_scope
     from semsim_pipeline.encoders.network import ensure_weights
     from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.extract.export import check_export_folder, export_view
     from semsim_pipeline.extract.records import ExtractOptions
     from semsim_pipeline.extract.run import embed_view
 
-    chosen, view = resolve_encoder(encoder), open_view(spec)
+    chosen, view = resolve_encoder(encoder), open_named(spec)
     options = ExtractOptions(workers=workers, batch_size=batch_size, engine=engine)
     ensure_weights(chosen)
     if out is not None:

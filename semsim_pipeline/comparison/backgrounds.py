@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.selected import embedded_rows
-from semsim_pipeline.datasets.resolve import open_view
 from semsim_pipeline.encoders.background_store import Calibration, active_background, save_background
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
@@ -52,7 +52,7 @@ def calibrate(
     Raises, before anything is embedded: WrongCallError for a panel without labels, TooFewSamplesError below five
     categories, MissingWeightsError.
     """
-    view = open_view(panel)
+    view = open_named(panel, home)
     columns = view.source.label_columns
     if not columns:
         raise WrongCallError(f"The panel {panel!r} has no labels; a panel is one folder a category.")

@@ -8,13 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.selected import SelectedView, select_all
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.listing import list_together
-from semsim_pipeline.datasets.resolve import DatasetView, open_view
+from semsim_pipeline.datasets.resolve import DatasetView
+from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
@@ -99,9 +101,10 @@ def _checked(
 ) -> dict[str, DatasetView]:
     """The views by spec, once names, paths and metrics are known to be right and weights to be here (cheap first)."""
     check_metrics(options.metrics)
-    views = {
-        spec: _limited(open_view(spec), options) for spec in dict.fromkeys(spec for pair in pairs for spec in pair)
-    }
+    views = {}
+    for spec in dict.fromkeys(spec for pair in pairs for spec in pair):
+        found = open_named(spec, options.home)
+        views[spec] = replace(found, view=limited(found.view, options.limit, options.seed))
     for encoder in encoders:
         ensure_weights(encoder)
     return views
@@ -146,11 +149,8 @@ def _scored(
                 del sets[spec]
 
 
-def _limited(view: DatasetView, options: CompareOptions) -> DatasetView:
+def limited(view: View, limit: int | None, seed: int) -> View:
     """The smaller of two limits. Under the view's own seed the smaller sample is a part of the larger one."""
-    if options.limit is None:
+    if limit is None:
         return view
-    own = view.view.limit
-    if own is None:
-        return replace(view, view=view.view.limited(options.limit, options.seed))
-    return replace(view, view=view.view.limited(min(own, options.limit)))
+    return view.limited(limit, seed) if view.limit is None else view.limited(min(view.limit, limit))

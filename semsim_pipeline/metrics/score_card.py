@@ -14,6 +14,9 @@ from semsim_pipeline.errors import (
 from semsim_pipeline.metrics.base import METRICS, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.records import MetricValue, not_computed
 
+SCORE_VERSION = 1
+"""Raised with every change of any metric's value: stored scores of another version are computed again."""
+
 
 def select(names: Sequence[str] | None) -> list[tuple[MetricFamily, tuple[MetricFacts, ...]]]:
     """Families in registry order with the facts asked for; a family's name stands for all its metrics.
