@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import warnings
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model")
 PREFIXES = ("_orig_mod.", "module.", "_orig_mod.")
 """What torch.compile and DistributedDataParallel put before every name, in either order."""
 NAMES_SHOWN = 3
+VIEWS = 8
+"""Times that a file is mapped, each for a share of its tensors. What was read of a mapping stays resident
+until its last tensor is dropped: with one for all, the weights would be held twice while they are copied."""
 
 StateDict = dict[str, "torch.Tensor"]
 
@@ -28,26 +32,45 @@ def read_state_dict(path: Path, prefix: str = "") -> StateDict:
     """Names to CPU tensors: safetensors by suffix, else torch's format restricted to tensors and plain values.
 
     Nothing in the file is executed. Raises UnusableWeightsError: cut short, not a checkpoint, a TorchScript archive,
-    or a pickle that would call Python code. prefix: of the names that are wanted; a safetensors file then gives only
-    those (all of them where none has it), another format has to be read whole.
-    Memory: what is read, once.
+    or a pickle that would call Python code. prefix: of the names that are wanted; only those are given (all of
+    them where none has it, or where the format cannot be mapped).
+    Memory: none yet, except for the format of torch before 1.6, which is read whole. The tensors are views of the
+    mapped file: they are read when they are copied (`fit` does), and must not outlive a change of the file.
     """
-    content = _read_safetensors(path, prefix) if path.suffix == ".safetensors" else _read_torch(path)
-    for wrapper in WRAPPERS:
-        inner = content.get(wrapper)
-        if isinstance(inner, Mapping):
-            content = inner
-            break
-    return _tensors(path, content)
+    if path.suffix == ".safetensors":
+        return _tensors(path, _read_safetensors(path, prefix))
+    # Only a zip can be mapped; torch wrote something else until version 1.6.
+    mapped = zipfile.is_zipfile(path)
+    state = _tensors(path, _read_torch(path, mapped=mapped))
+    if not mapped:
+        return state
+    names = [name for name in state if name.startswith(prefix)] or list(state)
+    sizes = [state[name].numel() for name in names]
+    state.clear()
+    for share in _shares(names, sizes):
+        view = _tensors(path, _read_torch(path, mapped=True))
+        state |= {name: view[name] for name in share}
+    return state
 
 
-def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, path: Path, arch: str) -> None:
-    """Copy `state` into `module`, every name and shape matched.
+def fit(module: torch.nn.Module, state: MutableMapping[str, torch.Tensor], *, path: Path, arch: str) -> None:
+    """Move `state` into `module`, every name and shape matched; `state` is empty afterwards.
 
     Raises UnusableWeightsError with the first names that are missing, unexpected or of another shape. A partial fit
     would leave random layers in the network and give numbers that look right.
+    Memory: the module's own, and an eighth of it for a moment (see `VIEWS`).
     """
+    import torch
+
     own = module.state_dict()
+    # `bare_parameters` relies on this: a parameter that is not reached here would keep whatever memory held before.
+    hidden = [
+        name
+        for name, parameter in module.named_parameters(remove_duplicate=False)
+        if name not in own or own[name].data_ptr() != parameter.data_ptr()
+    ]
+    if hidden:
+        raise UnusableWeightsError(f"{arch} keeps {hidden[0]} out of its checkpoints; it cannot be loaded from one.")
     # Counters of BatchNorm, absent from checkpoints before 2018 and without effect in eval mode.
     missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
     unexpected = [key for key in state if key not in own]
@@ -67,7 +90,10 @@ def fit(module: torch.nn.Module, state: Mapping[str, torch.Tensor], *, path: Pat
         raise UnusableWeightsError(
             f"{path} does not hold the weights of {arch}: {'; '.join(problems)}. Name the architecture it was made for."
         )
-    module.load_state_dict(dict(state), strict=False)
+    with torch.no_grad():
+        for name in list(state):
+            # Taken out one by one, so that a mapping of the file ends with its last tensor.
+            own[name].copy_(state.pop(name))
 
 
 def _read_safetensors(path: Path, prefix: str) -> Mapping[str, object]:
@@ -77,20 +103,34 @@ def _read_safetensors(path: Path, prefix: str) -> Mapping[str, object]:
         with safe_open(path, framework="pt", device="cpu") as file:
             names = list(file.keys())
             wanted = [name for name in names if name.startswith(prefix)] or names
-            content: Mapping[str, object] = {name: file.get_tensor(name) for name in wanted}
+            sizes = [math.prod(file.get_slice(name).get_shape()) for name in wanted]
+        content: dict[str, object] = {}
+        for share in _shares(wanted, sizes):
+            with safe_open(path, framework="pt", device="cpu") as file:
+                content |= {name: file.get_tensor(name) for name in share}
     except (SafetensorError, OSError, ValueError) as error:
         raise UnusableWeightsError(_unreadable(path, error)) from error
     return content
 
 
-def _read_torch(path: Path) -> Mapping[str, object]:
+def _shares(names: Sequence[str], sizes: Sequence[int]) -> list[list[str]]:
+    """`names` in their order, cut into at most VIEWS runs of about equal size."""
+    total, before = max(1, sum(sizes)), 0
+    shares: list[list[str]] = [[] for _ in range(VIEWS)]
+    for name, size in zip(names, sizes, strict=True):
+        shares[min(VIEWS - 1, VIEWS * before // total)].append(name)
+        before += size
+    return [share for share in shares if share]
+
+
+def _read_torch(path: Path, *, mapped: bool) -> Mapping[str, object]:
     import torch
 
     try:
         with warnings.catch_warnings():
             # torch warns that a TorchScript archive is being dispatched to torch.jit.load, then refuses to.
             warnings.filterwarnings("ignore", message=".*TorchScript archive.*", category=UserWarning)
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise UnusableWeightsError(_refused(path, error)) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
@@ -105,6 +145,11 @@ def _tensors(path: Path, content: Mapping[str, object]) -> StateDict:
     """The tensors among a checkpoint's entries, wrapper prefixes removed from their names."""
     import torch
 
+    for wrapper in WRAPPERS:
+        inner = content.get(wrapper)
+        if isinstance(inner, Mapping):
+            content = inner
+            break
     state: StateDict = {}
     for key, value in content.items():
         if not isinstance(value, torch.Tensor):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts
+from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
 from semsim_pipeline.encoders.weights import Weights, weights_digest
+from semsim_pipeline.errors import WrongCallError
 from semsim_pipeline.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 
 REVISION = 1
 """Raised with every change of this package's own code that changes a network's numbers."""
-PRECISION = "float32"
+PRECISION: Precision = "float32"
+ANY_PRECISION = f"{PRECISION}; bfloat16 with +bf16 after the name"
+"""What a family states, whose encoders are each one or the other."""
 
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -33,7 +37,7 @@ class Recipe:
     family: `open_clip` or `timm`. library: the distribution that builds the network. arch: its name there.
     mean, std: RGB, of pixels in 0..1. dim: d, None where only building the network tells. quick_gelu: OpenAI's
     activation x·sigmoid(1.702x). channels_last: how convolutions run fastest; it changes rounding only, so it is no
-    part of the identity.
+    part of the identity. precision: of weights and activations; rows are float32 whatever it is.
     """
 
     family: str
@@ -46,6 +50,7 @@ class Recipe:
     dim: int | None
     quick_gelu: bool = False
     channels_last: bool = False
+    precision: Precision = PRECISION
 
 
 class BuildNetwork(Protocol):
@@ -73,17 +78,14 @@ class NetworkEncoder:
         return self._identity(weights_digest(self.weights.find(self.name)))
 
     def load(self) -> NetworkRuntime:
-        """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden."""
+        """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden.
+
+        Raises UnusableWeightsError too: another architecture's file, or weights that do not bear bfloat16.
+        """
         from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
 
         recipe = self.recipe
-        runtime = NetworkRuntime(
-            self.build(recipe, self.weights.fetch(self.name)),
-            resize=recipe.resize,
-            mean=recipe.mean,
-            std=recipe.std,
-            channels_last=recipe.channels_last,
-        )
+        runtime = NetworkRuntime(self.build(recipe, self.weights.fetch(self.name)), recipe, name=self.name)
         if recipe.dim is not None and runtime.dim != recipe.dim:
             raise RuntimeError(f"{recipe.arch} gave {runtime.dim} columns where its recipe says {recipe.dim}")
         return runtime
@@ -100,7 +102,7 @@ class NetworkEncoder:
                 "std": recipe.std,
                 "pooling": recipe.pooling,
                 "quick_gelu": recipe.quick_gelu,
-                "precision": PRECISION,
+                "precision": recipe.precision,
                 "revision": REVISION,
                 # The major version alone: the networks are covered by the weights, and a minor release every month
                 # would throw every embedding away.
@@ -120,10 +122,25 @@ def facts_of(recipe: Recipe, *, name: str, weights: Weights, about: Mapping[str,
         input_size=recipe.resize.crop[0],
         preprocessing=f"{recipe.resize.in_words()}, mean {recipe.mean}, std {recipe.std}",
         pooling=recipe.pooling,
-        precision=PRECISION,
+        precision=recipe.precision,
         weights=weights.in_words(),
         licence=about["licence"],
         source=about["source"],
+    )
+
+
+def at_precision(encoder: Encoder, precision: Precision, *, name: str) -> NetworkEncoder:
+    """The same network at another precision, called `name`. Raises WrongCallError for an encoder without a network."""
+    if not isinstance(encoder, NetworkEncoder):
+        raise WrongCallError(
+            f"Encoder {name!r}: {encoder.name!r} is computed, not a network, and has one precision; "
+            f"write {encoder.name!r}. A network takes it, such as 'clip-vit-b-32+bf16'."
+        )
+    return replace(
+        encoder,
+        name=name,
+        recipe=replace(encoder.recipe, precision=precision),
+        facts=replace(encoder.facts, name=name, precision=precision),
     )
 
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semsim_pipeline.encoders.bare_init import bare_parameters
 from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
 from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
 from semsim_pipeline.encoders.network import (
+    ANY_PRECISION,
     OPENAI_MEAN,
     OPENAI_STD,
-    PRECISION,
     NetworkEncoder,
     Recipe,
     absolute_checkpoint,
     facts_of,
 )
+from semsim_pipeline.encoders.openclip_source import package_folder, tables, towers
 from semsim_pipeline.encoders.preprocess import Fit, ResizeSpec
 from semsim_pipeline.encoders.weights import HubWeights, LocalWeights, Weights
 from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError, did_you_mean
@@ -35,24 +37,25 @@ FITS: dict[str, Fit] = {"shortest": "shortest", "squash": "squash", "longest": "
 
 
 def build_visual(recipe: Recipe, path: Path) -> torch.nn.Module:
-    """The image tower of `recipe.arch` with the weights of `path`; the text tower is never built.
+    """The image tower of `recipe.arch` with the weights of `path`; the text tower is neither built nor read.
 
     Built through open_clip's own constructor of image towers (private there, hence the pinned major version and the
     test against `create_model`): the public one would also draw 63 million random text weights, and for some
     architectures ask the network for a tokenizer.
+    Memory: the tower once, and an eighth of it while it is read.
     """
-    import torch
-    from open_clip.model import CLIPVisionCfg, _build_vision_tower
-
     config = _arch_config(recipe.arch)
-    tower = CLIPVisionCfg(**{**config["vision_cfg"], "timm_model_pretrained": False})
+    vision = config["vision_cfg"]
+    library = towers(timm="timm_model_name" in vision)
     state = read_state_dict(path, "visual.")
     visual = {key.removeprefix("visual."): value for key, value in state.items() if key.startswith("visual.")}
-    # Random initialisation draws from torch's global generator; a user's own draws must not depend on ours.
-    with torch.random.fork_rng(devices=[]):
-        module: torch.nn.Module = _build_vision_tower(config["embed_dim"], tower, recipe.quick_gelu)
+    with bare_parameters():
+        described = library.config(**{**vision, "timm_model_pretrained": False})
+        module: torch.nn.Module = library.build(config["embed_dim"], described, recipe.quick_gelu)
     # A file without an image tower shows its own names, which tell a person what it is.
-    fit(module, visual or state, path=path, arch=f"open_clip {recipe.arch}")
+    chosen = visual or dict(state)
+    state.clear()  # or the views of the file would stay until the end
+    fit(module, chosen, path=path, arch=f"open_clip {recipe.arch}")
     return module
 
 
@@ -62,10 +65,7 @@ def list_architectures() -> list[str]:
 
 
 def _config_folder() -> Path:
-    spec = importlib.util.find_spec("open_clip")
-    if spec is None or spec.origin is None:
-        raise WrongCallError("open_clip is not installed; `pip install open-clip-torch` brings the CLIP encoders.")
-    return Path(spec.origin).parent / "model_configs"
+    return package_folder() / "model_configs"
 
 
 def _arch_config(arch: str) -> dict[str, Any]:
@@ -77,7 +77,7 @@ def _arch_config(arch: str) -> dict[str, Any]:
     return config
 
 
-def _recipe(arch: str, published: dict[str, Any]) -> Recipe:
+def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
     """The recipe of an architecture. published: open_clip's record of a tag's preprocessing; empty for its defaults."""
     config = _arch_config(arch)
     size = config["vision_cfg"].get("image_size", 224)
@@ -117,13 +117,10 @@ def _resolve_spec(name: str) -> NetworkEncoder:
     _arch_config(arch)
     if rest.endswith(SUFFIXES) or Path(rest).expanduser().is_file():
         return _local(name, arch, absolute_checkpoint(rest))
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
-    published = get_pretrained_cfg(arch, rest)
+    published = tables().record(arch, rest)
     if not published:
-        tags = list_pretrained_tags_by_model(arch)
         raise UnknownNameError(
-            did_you_mean(f"weights of open_clip {arch}", rest, tags)
+            did_you_mean(f"weights of open_clip {arch}", rest, tables().tags(arch))
             + f" A local checkpoint ends in {', '.join(SUFFIXES)}."
         )
     repo, filename = _published_file(name, arch, published)
@@ -146,16 +143,13 @@ def _common_preprocessing(arch: str) -> dict[str, Any]:
     open_clip takes CLIP's mean and std for every local file, which is wrong for SigLIP and CLIPA; where all published
     weights of the architecture agree, theirs are taken instead. Activation stays the architecture's own.
     """
-    from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-
+    published = tables()
     keys = ("mean", "std", "interpolation", "resize_mode")
-    found = [
-        {key: get_pretrained_cfg(arch, tag).get(key) for key in keys} for tag in list_pretrained_tags_by_model(arch)
-    ]
+    found = [{key: published.record(arch, tag).get(key) for key in keys} for tag in published.tags(arch)]
     return found[0] if found and all(each == found[0] for each in found) else {}
 
 
-def _published_file(name: str, arch: str, published: dict[str, Any]) -> tuple[str, tuple[str, ...]]:
+def _published_file(name: str, arch: str, published: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
     """(repository, file names to try) of open_clip's `org/name/` or `org/name/file`."""
     repo, _, filename = str(published.get("hf_hub", "")).rpartition("/")
     if not repo:
@@ -230,7 +224,7 @@ ENCODERS.add(
             input_size=None,
             preprocessing="as open_clip publishes it for the weights named",
             pooling=POOLING,
-            precision=PRECISION,
+            precision=ANY_PRECISION,
             weights="ARCH/TAG of open_clip's list, or ARCH/PATH of a local checkpoint",
             licence=ABOUT_ANY["licence"],
             source=ABOUT_ANY["source"],

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 from semsim_pipeline.encoders.base import ENCODERS, Encoder
+from semsim_pipeline.encoders.network import at_precision
+from semsim_pipeline.encoders.precision import split_precision
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
 
 
 def resolve_encoder(name: str) -> Encoder:
-    """The encoder called `name`: `classical`, `clip-vit-b-32`, `open_clip:ARCH/TAG`, `timm:NAME/PATH`, …
+    """The encoder called `name`: `classical`, `clip-vit-b-32`, `open_clip:ARCH/TAG`, `timm:NAME/PATH`, …; a network's
+    name with `+bf16` after it for that precision.
 
     Raises UnknownNameError (with the nearest name and how the families are spelled), WrongCallError (a family whose
-    rest cannot be read), MissingPathError (a checkpoint that is not there). Weights are not looked for yet.
+    rest cannot be read, a precision for what is no network), MissingPathError (a checkpoint that is not there).
+    Weights are not looked for yet.
     """
+    plain, precision = split_precision(name)
+    if precision is not None:
+        return at_precision(resolve_encoder(plain), precision, name=name)
     family, colon, rest = name.partition(":")
     key = f"{family}:" if colon else name
     if key not in ENCODERS:

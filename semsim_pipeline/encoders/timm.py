@@ -10,26 +10,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from semsim_pipeline.encoders.bare_init import bare_parameters
 from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
 from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
 from semsim_pipeline.encoders.network import (
+    ANY_PRECISION,
     IMAGENET_MEAN,
     IMAGENET_STD,
-    PRECISION,
     NetworkEncoder,
     Recipe,
     absolute_checkpoint,
     facts_of,
 )
 from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec, crop_scale
+from semsim_pipeline.encoders.timm_records import TimmRecord, record_of
 from semsim_pipeline.encoders.weights import HubWeights, LocalWeights
-from semsim_pipeline.errors import (
-    MissingPathError,
-    UnknownNameError,
-    UnusableWeightsError,
-    WrongCallError,
-    did_you_mean,
-)
+from semsim_pipeline.errors import MissingPathError, UnusableWeightsError, WrongCallError
 
 if TYPE_CHECKING:
     import torch
@@ -51,11 +47,10 @@ def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
     Raises UnusableWeightsError.
     """
     import timm
-    import torch
 
-    state: Mapping[str, torch.Tensor] = read_state_dict(path)
+    state = read_state_dict(path)
     arch = recipe.arch.partition(".")[0]
-    with torch.random.fork_rng(devices=[]):
+    with bare_parameters():
         module: torch.nn.Module = timm.create_model(
             recipe.arch, pretrained=False, num_classes=0, **_size_argument(recipe)
         )
@@ -64,13 +59,14 @@ def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
     )
     if convert is not None:
         try:
-            state = convert(dict(state), module)
+            state = convert(state, module)
         except (KeyError, RuntimeError, AttributeError, ValueError, IndexError, AssertionError) as error:
             raise UnusableWeightsError(
                 f"{path} does not hold the weights of timm {recipe.arch}: timm cannot convert it ({error!r})."
             ) from error
     own = module.state_dict()
     features = {key: value for key, value in state.items() if key in own or not key.startswith(OTHER_HEADS)}
+    del state  # or the views of the file would stay until the end
     fit(module, features, path=path, arch=f"timm {recipe.arch}")
     return module
 
@@ -84,23 +80,16 @@ def _size_argument(recipe: Recipe) -> dict[str, Any]:
     return {} if config is None or side == config.input_size[1] else {"img_size": side}
 
 
-def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
-    """The recipe that timm itself would follow for these weights (a third-party record, hence not typed further)."""
-    from timm.data.config import resolve_data_config
-
-    config = resolve_data_config(pretrained_cfg=dict(published))  # type: ignore[no-untyped-call] # timm has no hints
-    _, height, width = config["input_size"]
-    fraction = float(config["crop_pct"])
-    scale = crop_scale(height, fraction), crop_scale(width, fraction)
-    mean, std = tuple(config["mean"]), tuple(config["std"])
+def _recipe(arch: str, record: TimmRecord) -> Recipe:
+    """The recipe that timm itself would follow for these weights."""
+    _, height, width = record.input_size
+    scale = crop_scale(height, record.crop_fraction), crop_scale(width, record.crop_fraction)
     fits: dict[str, Fit] = {"squash": "squash", "border": "contain"}
-    fit_mode = fits.get(config["crop_mode"], "shortest" if scale[0] == scale[1] else "cover")
-    fill = tuple(round(255 * value) for value in mean) if config["crop_mode"] == "border" else (0, 0, 0)
+    fit_mode = fits.get(record.crop_mode, "shortest" if scale[0] == scale[1] else "cover")
+    fill = tuple(round(255 * value) for value in record.mean) if record.crop_mode == "border" else (0, 0, 0)
     filters: dict[str, Interpolation] = {"bilinear": "bilinear", "bicubic": "bicubic", "lanczos": "lanczos"}
-    if config["interpolation"] not in filters:
-        raise WrongCallError(
-            f"timm resizes for {arch} by {config['interpolation']!r}; known here: {', '.join(filters)}."
-        )
+    if record.interpolation not in filters:
+        raise WrongCallError(f"timm resizes for {arch} by {record.interpolation!r}; known here: {', '.join(filters)}.")
     return Recipe(
         family="timm",
         library=LIBRARY,
@@ -109,11 +98,11 @@ def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
             crop=(height, width),
             scale=scale,
             fit=fit_mode,
-            interpolation=filters[config["interpolation"]],
+            interpolation=filters[record.interpolation],
             fill=(fill[0], fill[1], fill[2]),
         ),
-        mean=mean,
-        std=std,
+        mean=record.mean,
+        std=record.std,
         pooling=POOLING,
         dim=None,
     )
@@ -124,12 +113,9 @@ def _resolve_spec(name: str) -> NetworkEncoder:
     arch, slash, rest = name.removeprefix(PREFIX).partition("/")
     if not arch or (slash and not rest):
         raise WrongCallError(f"Cannot read encoder {name!r}: write timm:NAME or timm:NAME/PATH, such as {EXAMPLE!r}.")
-    published = _published(arch)
-    about = {
-        "licence": str(published.get("license") or "not stated by timm"),
-        "source": f"timm {arch} (Wightman 2019)",
-    }
-    recipe = _recipe(arch, published)
+    record = record_of(arch)
+    about = {"licence": record.licence or "not stated by timm", "source": f"timm {arch} (Wightman 2019)"}
+    recipe = _recipe(arch, record)
     if slash:
         path = absolute_checkpoint(rest)
         if not path.is_file():
@@ -141,32 +127,14 @@ def _resolve_spec(name: str) -> NetworkEncoder:
         about["licence"] = "that of the checkpoint"
         facts = facts_of(recipe, name=name, weights=local, about=about)
         return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=local, build=build_features)
-    repo = published.get("hf_hub_id")
-    if not repo or published.get("custom_load"):
+    if not record.repo or record.custom_load:
         raise WrongCallError(
             f"timm publishes no weights for {arch!r} that can be opened safely; name a checkpoint as {_spell(arch)!r}."
         )
-    chosen = published.get("hf_hub_filename")
-    weights = HubWeights(repo=str(repo), filenames=(str(chosen),) if chosen else FILENAMES, local_spelling=_spell(arch))
+    filenames = (record.filename,) if record.filename else FILENAMES
+    weights = HubWeights(repo=record.repo, filenames=filenames, local_spelling=_spell(arch))
     facts = facts_of(recipe, name=name, weights=weights, about=about)
     return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_features)
-
-
-def _published(arch: str) -> dict[str, Any]:
-    """timm's record of an architecture and its weights tag. Raises UnknownNameError."""
-    import timm
-
-    plain, dot, _ = arch.partition(".")
-    if not timm.is_model(plain):
-        raise UnknownNameError(did_you_mean("timm model", plain, timm.list_models()))
-    tagged = timm.list_pretrained(f"{plain}.*")
-    if dot and arch not in tagged:
-        raise UnknownNameError(did_you_mean(f"weights of timm {plain}", arch, tagged))
-    config = timm.get_pretrained_cfg(arch, allow_unregistered=True)
-    if config is None:
-        raise WrongCallError(f"timm does not say how to prepare images for {plain!r}; choose another model.")
-    record: dict[str, Any] = config.to_dict()  # type: ignore[no-untyped-call] # timm has no hints
-    return record
 
 
 def _spell(arch: str) -> str:
@@ -270,7 +238,7 @@ ENCODERS.add(
             input_size=None,
             preprocessing="timm's evaluation transform for the weights named",
             pooling=POOLING,
-            precision=PRECISION,
+            precision=ANY_PRECISION,
             weights="NAME of timm's list, or NAME/PATH of a local checkpoint",
             licence="that of the weights named",
             source="timm (Wightman 2019)",

@@ -1,7 +1,9 @@
-"""Running a network: device, exact float32 at full speed, and batches that leave nothing of torch behind."""
+"""Running a network: device, exact float32 at full speed, bfloat16, and batches that leave nothing of torch behind."""
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,13 +12,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.encoders.preprocess import ResizeSpec, resize_image
+from semsim_pipeline.encoders.preprocess import resize_image
+from semsim_pipeline.errors import UnusableWeightsError
 
 if TYPE_CHECKING:
     import torch
 
+    from semsim_pipeline.encoders.network import Recipe
+
 MOST_DRIFT = 1e-6
 """1 - cosine between the fast and the plain float32 result above which the fast one is not used."""
+MOST_BF16_DRIFT = 1e-3
+"""The same between bfloat16 and float32, above which the network is refused: its rows would be another encoder's."""
 DRIFT_IMAGES = 2
 
 
@@ -56,35 +63,43 @@ fast_matmul = FastMatmul()
 class NetworkRuntime:
     """A `LoadedEncoder` around a network that maps normalised float32 [b, 3, H, W] to [b, d].
 
-    Both methods may be called from several threads: no buffer is shared between calls. Float32 throughout, on CPU and
-    on CUDA (where TF32 is switched off while it runs). Memory: the network once, and one batch's activations.
+    Both methods may be called from several threads: no buffer is shared between calls. At float32, that throughout, on
+    CPU and on CUDA (where TF32 is switched off while it runs). At bfloat16, weights and activations are cast as a whole
+    (autocast would cast the weights again for every batch); pixels are normalised in float32 before, rows are float32.
+
+    module: weights float32; it is taken over, not copied. name: for the error.
+    Raises UnusableWeightsError: bfloat16 departs from float32 on the trial batch by more than MOST_BF16_DRIFT.
+    Memory: the network once, and one batch's activations.
     """
 
-    def __init__(
-        self,
-        module: torch.nn.Module,
-        *,
-        resize: ResizeSpec,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-        channels_last: bool = False,
-    ) -> None:
+    def __init__(self, module: torch.nn.Module, recipe: Recipe, *, name: str) -> None:
         import torch
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self._module = module.float().eval().requires_grad_(False)
-        if channels_last:
+        if recipe.channels_last:
             self._module = self._module.to(memory_format=torch.channels_last)
         self._module = self._module.to(self._device)
-        self._mean = torch.tensor(mean, dtype=torch.float32, device=self._device).view(1, 3, 1, 1)
-        self._std = torch.tensor(std, dtype=torch.float32, device=self._device).view(1, 3, 1, 1)
-        self._resize = resize
+        self._mean = torch.tensor(recipe.mean, dtype=torch.float32, device=self._device).view(1, 3, 1, 1)
+        self._std = torch.tensor(recipe.std, dtype=torch.float32, device=self._device).view(1, 3, 1, 1)
+        self._resize = recipe.resize
         self._fast = False
+        self._dtype = torch.float32
         trial = self._trial_batch()
         plain = self.encode(trial)
         self._dim = int(plain.shape[1])
-        if self._device.type == "cpu":
+        if recipe.precision == "bfloat16":
+            self._dtype = torch.bfloat16
+            self._module = self._module.to(torch.bfloat16)
+            _return_freed_memory()
+            departs = drift(plain, self.encode(trial))
+            if not departs <= MOST_BF16_DRIFT:
+                raise UnusableWeightsError(
+                    f"{name!r} departs from float32 by 1 - cosine = {departs:.1e} on a trial batch, where "
+                    f"{MOST_BF16_DRIFT:.0e} is allowed: these weights do not bear bfloat16. Name it without '+bf16'."
+                )
+        elif self._device.type == "cpu":
             self._fast = True
             self._fast = drift(plain, self.encode(trial)) <= MOST_DRIFT
 
@@ -94,7 +109,7 @@ class NetworkRuntime:
 
     @property
     def uses_fast_matmul(self) -> bool:
-        """Whether the faster float32 passed the check at start-up; never part of a fingerprint."""
+        """Whether the faster float32 passed the check at start-up (never at bfloat16); no part of a fingerprint."""
         return self._fast
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -125,7 +140,10 @@ class NetworkRuntime:
         return out
 
     def _normalised(self, batch: NDArray[np.uint8]) -> torch.Tensor:
-        """uint8 [b, H, W, 3] on the host to float32 [b, 3, H, W] on the device; bytes cross the bus, not floats."""
+        """uint8 [b, H, W, 3] on the host to [b, 3, H, W] on the device; bytes cross the bus, not floats.
+
+        Normalised in float32 whatever the network's precision: bfloat16 cannot tell 255 grey levels apart.
+        """
         import torch
 
         # torch wraps only memory that may be written; a slice of an Arrow buffer may not.
@@ -134,7 +152,7 @@ class NetworkRuntime:
         if self._device.type == "cuda":
             pixels = pixels.pin_memory().to(self._device, non_blocking=True)
         planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
-        return planes.div_(255.0).sub_(self._mean).div_(self._std)
+        return planes.div_(255.0).sub_(self._mean).div_(self._std).to(self._dtype)
 
     def _trial_batch(self) -> NDArray[np.uint8]:
         """Two images of fixed noise, enough to compare two ways of multiplying matrices."""
@@ -150,6 +168,16 @@ def drift(plain: NDArray[np.float32], fast: NDArray[np.float32]) -> float:
     if not (np.isfinite(a).all() and np.isfinite(b).all() and (scale > 0).all()):
         return float("inf")
     return float(np.max(1.0 - (a * b).sum(axis=1) / scale))
+
+
+def _return_freed_memory() -> None:
+    """Freed blocks back to the system, where the C library keeps them (glibc); no more than memory depends on it.
+
+    The float32 weights that were just cast are some hundred blocks inside its heap: 170 MiB of ViT-B/32.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 @contextmanager

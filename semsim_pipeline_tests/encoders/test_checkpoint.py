@@ -74,12 +74,22 @@ def test_a_file_without_weights_is_refused(content: object, tmp_path: Path) -> N
         read_state_dict(tmp_path / "x.pt")
 
 
-def test_a_prefix_leaves_the_other_towers_in_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("form", ["safetensors", "torch", "training", "before torch 1.6"])
+def test_a_prefix_leaves_the_other_towers_in_the_file(form: str, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import save_file
 
-    state = {"visual.weight": torch.ones(2), "text.weight": torch.zeros(3)}
-    save_file(state, tmp_path / "two.safetensors")
-    assert set(read_state_dict(tmp_path / "two.safetensors", "visual.")) == {"visual.weight"}
-    assert set(read_state_dict(tmp_path / "two.safetensors", "audio.")) == set(state)
-    assert set(read_state_dict(tmp_path / "two.safetensors")) == set(state)
+    state = {"visual.weight": torch.ones(2), "text.weight": torch.zeros(3), "visual.bias": torch.full((5,), 2.0)}
+    path = tmp_path / ("two.safetensors" if form == "safetensors" else "two.pt")
+    if form == "safetensors":
+        save_file(state, path)
+    elif form == "training":
+        torch.save({"epoch": 3, "state_dict": {f"module.{name}": value for name, value in state.items()}}, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=form == "torch")
+    wanted = set(state) if form == "before torch 1.6" else {"visual.weight", "visual.bias"}
+    assert set(read_state_dict(path, "visual.")) == wanted
+    assert set(read_state_dict(path, "audio.")) == set(state)
+    read = read_state_dict(path)
+    assert set(read) == set(state)
+    assert all(torch.equal(read[name], state[name]) for name in state)

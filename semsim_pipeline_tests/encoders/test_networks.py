@@ -15,15 +15,25 @@ from semsim_pipeline.encoders import network
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
+from semsim_pipeline.encoders.torch_runtime import drift
 from semsim_pipeline.errors import UnusableWeightsError
 from semsim_pipeline_tests.encoders.conftest import OPEN_CLIP_ARCH, TIMM_ARCH
 
 
-@pytest.fixture(params=["timm", "open_clip"])
+@pytest.fixture(params=["timm", "open_clip", "timm+bf16", "open_clip+bf16"])
 def encoder(request: pytest.FixtureRequest) -> Encoder:
-    if request.param == "timm":
-        return resolve_encoder(f"timm:{TIMM_ARCH}/{request.getfixturevalue('timm_checkpoint')}")
-    return resolve_encoder(f"open_clip:{OPEN_CLIP_ARCH}/{request.getfixturevalue('open_clip_checkpoint')}")
+    family, mark, precision = request.param.partition("+")
+    arch, path = (
+        (TIMM_ARCH, request.getfixturevalue("timm_checkpoint"))
+        if family == "timm"
+        else (OPEN_CLIP_ARCH, request.getfixturevalue("open_clip_checkpoint"))
+    )
+    return resolve_encoder(f"{family}:{arch}/{path}{mark}{precision}")
+
+
+def _tolerance(encoder: Encoder) -> float:
+    """Of the largest value. bfloat16 has 8 bits (4e-3 a rounding), and another kernel for another number of rows."""
+    return 3e-2 if encoder.facts.precision == "bfloat16" else 1e-5
 
 
 def _embed(loaded: LoadedEncoder, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -55,14 +65,17 @@ def _peer_features(encoder: Encoder, images: list[NDArray[np.uint8]]) -> NDArray
 def test_features_equal_the_librarys_own(encoder: Encoder, images: list[NDArray[np.uint8]]) -> None:
     ours, theirs = _embed(encoder.load(), images), _peer_features(encoder, images)
     assert ours.dtype == np.float32
-    np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(theirs).max())
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=_tolerance(encoder) * np.abs(theirs).max())
+    if encoder.facts.precision == "bfloat16":
+        assert not np.array_equal(ours, theirs)
+        assert drift(theirs, ours) < 1e-3
 
 
 def test_rows_do_not_depend_on_their_batch(encoder: Encoder, images: list[NDArray[np.uint8]]) -> None:
     loaded = encoder.load()
     together = _embed(loaded, images)
     alone = np.concatenate([_embed(loaded, [image]) for image in images])
-    np.testing.assert_allclose(together, alone, rtol=0, atol=1e-5 * np.abs(together).max())
+    np.testing.assert_allclose(together, alone, rtol=0, atol=_tolerance(encoder) * np.abs(together).max())
     np.testing.assert_array_equal(together, _embed(loaded, images))
     assert together.shape == (len(images), loaded.dim)
     assert together.flags.owndata

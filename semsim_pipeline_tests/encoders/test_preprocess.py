@@ -45,6 +45,7 @@ def test_equals_timms_transform_to_the_bit(size: tuple[int, int], crop_mode: str
     from timm.data import create_transform
 
     from semsim_pipeline.encoders.timm import _recipe
+    from semsim_pipeline.encoders.timm_records import TimmRecord
 
     config = {
         "input_size": (3, side, side),
@@ -56,7 +57,15 @@ def test_equals_timms_transform_to_the_bit(size: tuple[int, int], crop_mode: str
     }
     image = _noise(*size)
     peer = create_transform(**config)
-    np.testing.assert_array_equal(resize_image(image, _recipe("any", config).resize), _peer_pixels(peer, image))
+    record = TimmRecord(
+        input_size=(3, side, side),
+        crop_fraction=fraction,
+        crop_mode=crop_mode,
+        interpolation="bicubic",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+    np.testing.assert_array_equal(resize_image(image, _recipe("any", record).resize), _peer_pixels(peer, image))
 
 
 def test_noise_is_averaged_when_it_shrinks() -> None:

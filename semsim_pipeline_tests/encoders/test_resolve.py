@@ -6,14 +6,18 @@ import dataclasses
 import pickle
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
+from semsim_pipeline.encoders import timm_records
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder, short_names
+from semsim_pipeline.encoders.timm_records import ask
 from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError
+from semsim_pipeline_tests.encoders.conftest import OPEN_CLIP_ARCH, TIMM_ARCH
 
 
 @pytest.mark.parametrize("name", ENCODERS.names())
@@ -56,14 +60,13 @@ def test_a_short_names_recipe_is_the_librarys(name: str) -> None:
             encoder.weights.filenames,  # type: ignore[union-attr]
         )
         return
-    published = timm._published(recipe.arch)
-    if name.startswith("dinov2"):
-        published["input_size"] = (3, 224, 224)
-    theirs = timm._recipe(recipe.arch, published)
+    record = ask(recipe.arch)
+    at_our_size = dataclasses.replace(record, input_size=(3, 224, 224)) if name.startswith("dinov2") else record
+    theirs = timm._recipe(recipe.arch, at_our_size)
     for field in ("arch", "resize", "mean", "std"):
         assert getattr(theirs, field) == getattr(recipe, field)
-    assert published["hf_hub_id"] == encoder.weights.repo  # type: ignore[union-attr]
-    assert published["license"].lower() in encoder.facts.licence.lower()
+    assert record.repo == encoder.weights.repo  # type: ignore[union-attr]
+    assert record.licence.lower() in encoder.facts.licence.lower()
 
 
 def test_openai_weights_bring_their_activation_under_either_name() -> None:
@@ -99,6 +102,11 @@ def test_a_local_siglip_is_prepared_as_its_published_weights_are(tmp_path: Path)
         ("timm:resnet19", UnknownNameError, "Did you mean 'resnet1"),
         ("timm:resnet18.nope", UnknownNameError, "weights of timm resnet18"),
         ("timm:resnet18/nowhere.pt", MissingPathError, "two slashes"),
+        ("classical+bf16", WrongCallError, "'classical' is computed, not a network"),
+        ("clip-vit-b-32+bf61", UnknownNameError, "Did you mean 'bf16'? Known: bf16, fp32."),
+        ("clip-vit-b-33+bf16", UnknownNameError, "Did you mean 'clip-vit-b-32'"),
+        ("open_clip:ViT-B-32/openia+bf16", UnknownNameError, "Did you mean 'openai'"),
+        ("timm:+bf16", WrongCallError, "for example"),
     ],
 )
 def test_what_cannot_be_resolved_says_what_can(name: str, error: type[Exception], says: str) -> None:
@@ -118,6 +126,56 @@ def test_a_home_and_a_relative_path_are_understood(
     relative, home = resolve_encoder("timm:test_vit/w.safetensors"), resolve_encoder("timm:test_vit/~/w.safetensors")
     monkeypatch.chdir("/")
     assert relative.fingerprint() == home.fingerprint() == expected
+
+
+def test_resolving_and_fingerprinting_a_network_imports_no_torch(
+    open_clip_checkpoint: Path, timm_checkpoint: Path, tmp_path: Path
+) -> None:
+    local, timms = f"open_clip:{OPEN_CLIP_ARCH}/{open_clip_checkpoint}", f"timm:{TIMM_ARCH}/{timm_checkpoint}"
+    # timm itself is asked once; its answers are remembered in the home that the second process shares.
+    first = [resolve_encoder(name) for name in (timms, "timm:resnet18.a1_in1k")]
+    names = [local, f"{local}+bf16", timms, "timm:resnet18.a1_in1k+bf16", "open_clip:ViT-B-32/laion2b_s34b_b79k"]
+    code = (
+        "import sys\n"
+        "from semsim_pipeline.encoders.resolve import resolve_encoder\n"
+        "from semsim_pipeline.errors import MissingWeightsError\n"
+        "for name in sys.argv[1:]:\n"
+        "    encoder = resolve_encoder(name)\n"
+        "    print(encoder.facts.preprocessing)\n"
+        "    try: print(encoder.fingerprint())\n"
+        "    except MissingWeightsError: assert encoder.weights.__class__.__name__ == 'HubWeights'\n"
+        "heavy = {'torch', 'timm', 'open_clip', 'torchvision', 'scipy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    said = subprocess.run([sys.executable, "-c", code, *names], check=True, timeout=60, capture_output=True, text=True)
+    assert first[0].fingerprint() in said.stdout
+    assert first[1].facts.preprocessing in said.stdout
+
+
+def test_timms_answers_are_remembered_by_its_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def ask_and_note(arch: str) -> timm_records.TimmRecord:
+        asked.append(arch)
+        return ask(arch)
+
+    monkeypatch.setattr(timm_records, "ask", ask_and_note)
+    names = ["resnet18.a1_in1k", "vit_small_patch14_dinov2.lvd142m", "resnet18.a1_in1k"]
+    records = [timm_records.record_of(name) for name in names]
+    assert asked == names[:2]
+    assert records == [ask(name) for name in names]
+    memory = tmp_path / "home" / "cache" / "timm-records.json"
+    whole = memory.read_text()
+    wrong = whole.replace('"bicubic"', '"nearest"')
+    assert wrong != whole
+    other_release = wrong.replace(version("timm"), "0.0.0")
+    for damage in ("{", other_release, whole.replace("mean", "m"), "[]"):
+        memory.write_text(damage)
+        asked.clear()
+        assert timm_records.record_of(names[0]) == records[0]
+        assert asked == names[:1]
+    with pytest.raises(UnknownNameError):
+        timm_records.record_of("resnet19")
 
 
 def test_names_facts_and_fingerprints_cost_no_heavy_import() -> None:
