@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +13,7 @@ from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.results import Comparison
+from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_version
 from semsim_pipeline.comparison.selected import SelectedView, select_all
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.listing import list_together
@@ -129,24 +131,49 @@ def _scored(
     }
     background = background_for(chosen, home, options.extract, progress)
     identity = EncoderIdentity(name=chosen.name, fingerprint=chosen.fingerprint(), background=background)
-    sets = open_sets(home, selected)
-    uses = Counter(spec for pair in pairs for spec in set(pair))
+    yield from _pair_by_pair(home, pairs, selected, identity, (options, progress))
+
+
+def _pair_by_pair(
+    home: Path,
+    pairs: Sequence[tuple[str, str]],
+    selected: Mapping[str, SelectedView],
+    encoder: EncoderIdentity,
+    how: tuple[CompareOptions, Progress],
+) -> Iterator[ScoredPair]:
+    """Each pair's score, in order: found where the same was asked before, else computed; only then are rows read."""
+    options, progress = how
+    scoring = Scoring(
+        seed=options.seed,
+        permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
+        metrics=options.metrics,
+    )
+    versions = [score_version(selected[one], selected[other], encoder, scoring) for one, other in pairs]
+    stored = [find_result(home, version, encoder.background) for version in versions]
+    uses = Counter(spec for pair, found in zip(pairs, stored, strict=True) if found is None for spec in set(pair))
+    sets = open_sets(home, {spec: view for spec, view in selected.items() if uses[spec]})
     progress.start("score", len(pairs))
+    new = 0
     for number, (reference, candidate) in enumerate(pairs):
-        found = assess(
-            sets[reference],
-            sets[candidate],
-            identity,
-            metrics=options.metrics,
-            seed=options.seed,
-            permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
-        )
-        yield ScoredPair(comparison=found, reference=selected[reference], candidate=selected[candidate])
-        progress.update(done=number + 1, new=number + 1)
-        for spec in {reference, candidate}:
-            uses[spec] -= 1
-            if not uses[spec]:
-                del sets[spec]
+        found = stored[number]
+        if found is None:
+            began = time.perf_counter()
+            comparison = assess(
+                sets[reference],
+                sets[candidate],
+                encoder,
+                metrics=scoring.metrics,
+                seed=scoring.seed,
+                permutations=scoring.permutations,
+            )
+            found = keep_result(home, versions[number], comparison, time.perf_counter() - began)
+            new += 1
+            for spec in {reference, candidate}:
+                uses[spec] -= 1
+                if not uses[spec]:
+                    del sets[spec]
+        progress.update(done=number + 1, new=new)
+        yield ScoredPair(comparison=found.comparison, reference=selected[reference], candidate=selected[candidate])
 
 
 def limited(view: View, limit: int | None, seed: int) -> View:

@@ -200,3 +200,30 @@ def test_score_takes_arrays_files_or_both(tmp_path: Path) -> None:
     for reference in (a, tmp_path / "a.npy"):
         with pytest.raises(WrongCallError, match="not both"):
             semsim.score(reference, tmp_path / "b.npy", background=arrays.background, bandwidth=0.5)
+
+
+def test_the_same_question_is_scored_once(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    first = compare_views(sets["a"], sets["c"], ("classical",))
+    monkeypatch.setattr(semsim_pipeline.comparison.run, "assess", lambda *_, **__: pytest.fail("scored again"))
+    monkeypatch.setattr(reader, "_read_part", lambda *_: pytest.fail("embeddings were read"))
+    again = compare_views(sets["a"], sets["c"], ("classical",))
+    assert plain(again) == plain(first)
+    assert again[0].background is not None
+    assert again[0].background.mean is not None  # whole, as if it had been scored now
+
+
+@pytest.mark.parametrize(
+    "options", [CompareOptions(seed=1), CompareOptions(metrics=FEW), CompareOptions(limit=20)], ids=str
+)
+def test_another_question_is_another_score(sets: dict[str, str], options: CompareOptions) -> None:
+    [first] = compare_views(sets["a"], sets["c"], ("classical",))
+    [other] = compare_views(sets["a"], sets["c"], ("classical",), options)
+    assert plain([other]) != plain([first])
+    assert plain(compare_views(sets["a"], sets["c"], ("classical",))) == plain([first])
+
+
+def test_a_damaged_stored_score_is_computed_again(home: Path, sets: dict[str, str]) -> None:
+    first = compare_views(sets["b"], sets["c"], ("classical",))
+    for path in (home / "scores").rglob("*.json"):
+        path.write_text("{", encoding="utf-8")
+    assert plain(compare_views(sets["b"], sets["c"], ("classical",))) == plain(first)
