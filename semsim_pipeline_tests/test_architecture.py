@@ -13,12 +13,18 @@ import semsim_pipeline
 from semsim_pipeline.datasets.base import SOURCES
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.metrics.base import METRICS
+from semsim_pipeline.plots.base import PLOTS
 
 PACKAGE = Path(semsim_pipeline.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc"}
-REGISTRIES = {"datasets": ("SOURCES", SOURCES), "encoders": ("ENCODERS", ENCODERS), "metrics": ("METRICS", METRICS)}
+REGISTRIES = {
+    "datasets": ("SOURCES", SOURCES),
+    "encoders": ("ENCODERS", ENCODERS),
+    "metrics": ("METRICS", METRICS),
+    "plots": ("PLOTS", PLOTS),
+}
 FILE_OF_FAMILY = {"open_clip": "openclip"}
 """A module called `open_clip` would hide the library of that name from a reader."""
 

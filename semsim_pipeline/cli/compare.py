@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,6 +19,9 @@ from semsim_pipeline.cli.options import (
     seed_option,
     workers_option,
 )
+
+if TYPE_CHECKING:
+    from semsim_pipeline.comparison.run import ScoredPair
 
 
 @click.command(short_help="Compare two image datasets.")
@@ -61,18 +66,34 @@ def compare(
     """
     from semsim_pipeline.cli.output import check_writable, exit_code, report, say_what_is_missing
     from semsim_pipeline.cli.progress import shown
-    from semsim_pipeline.comparison.run import CompareOptions, compare_views
+    from semsim_pipeline.comparison.run import CompareOptions, score_views
     from semsim_pipeline.extract.records import ExtractOptions
 
     check_writable(json_to, report_dir)
     options = CompareOptions(limit=limit, seed=seed, metrics=metrics, extract=ExtractOptions(workers=workers))
     with shown(quiet=quiet) as progress:
-        results = compare_views(reference, candidate, encoders or (DEFAULT_ENCODER,), options, progress)
+        scored = score_views(reference, candidate, encoders or (DEFAULT_ENCODER,), options, progress)
+    results = [each.comparison for each in scored]
     report(results, json_to)
     if report_dir is not None:
-        from semsim_pipeline.report.page import write_report
-
         command = shlex.join(["semsim", *click.get_current_context().obj])
-        click.echo(f"Report: {write_report(results, report_dir, command=command)}", err=True)
+        click.echo(f"Report: {_write(scored, report_dir, seed, command)}", err=True)
     say_what_is_missing(results)
     return exit_code(results, fail_under)
+
+
+def _write(scored: Sequence[ScoredPair], folder: Path, seed: int, command: str) -> Path:
+    """The page with its pictures; of several encoders each brings its own."""
+    from semsim_pipeline.comparison.thumbnails import picture_sides
+    from semsim_pipeline.home import ensure_home
+    from semsim_pipeline.plots.base import PairInput
+    from semsim_pipeline.plots.draw import draw_pair
+    from semsim_pipeline.report.page import write_report
+
+    home = ensure_home(None)
+    pictures = []
+    for each in scored:
+        reference, candidate = picture_sides(home, each.reference, each.candidate)
+        pair = PairInput(comparison=each.comparison, reference=reference, candidate=candidate)
+        pictures.append(draw_pair(pair, seed))
+    return write_report([each.comparison for each in scored], folder, command=command, pictures=pictures)

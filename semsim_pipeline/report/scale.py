@@ -43,19 +43,21 @@ class Scale:
     floor: Mark | None
     ceilings: tuple[Mark, ...]
     bands: tuple[Band, ...]
+    width: int = WIDTH
 
 
 def scale_of(result: Comparison) -> Scale | None:
     """Where everything lies; None where there is no headline to draw."""
     found = result.similarity
-    if found is None:
+    if found is None or not math.isfinite(found.raw):
         return None
     floor = found.floor if found.floor is not None and 0 <= found.floor < 1 else None
+    finite = all(math.isfinite(end) for end in found.interval)
     ceilings = ((found.ceiling_reference, "reference"), (found.ceiling_candidate, "candidate"))
     return Scale(
-        score=Mark(x=place(found.raw), label=f"{found.raw:.3f}"),
-        low=place(found.interval[0]),
-        high=place(found.interval[1]),
+        score=Mark(x=place(found.raw), label=f"{found.raw if found.value is None else found.value:.3f}"),
+        low=place(found.interval[0] if finite else found.raw),
+        high=place(found.interval[1] if finite else found.raw),
         floor=None if floor is None else Mark(x=place(floor), label=f"floor {floor:.3f}"),
         ceilings=tuple(
             Mark(x=place(c.value), label=f"halves of the {side}: {c.value:.3f}")
