@@ -1,0 +1,168 @@
+"""Stage 5, `similarity_matrix`: all scores of a comparison as tidy rows, and a heat map for each encoder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from semsim_pipeline.catalog import Comparison
+from semsim_pipeline.comparison.matrix import SimilarityMatrix, similarity_matrix
+from semsim_pipeline.comparison.score_store import StoredScore
+from semsim_pipeline.errors import StoreError
+from semsim_pipeline.fingerprint import Plain, digest_of
+from semsim_pipeline.plots.base import PLOTS_VERSION
+from semsim_pipeline.stages.outcome import Outcome, Row
+from semsim_pipeline.stages.picture_store import keep_pictures, read_pictures
+from semsim_pipeline.stages.score_store import current_score
+from semsim_pipeline.stages.workspace import Workspace, known
+from semsim_pipeline.store.writer import atomic_file
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from semsim_pipeline.plots.base import Picture
+
+MATRIX_VERSION = 1
+"""Raised when the tidy rows change."""
+VERSION_DIGITS = 32
+TABLE = "scores.parquet"
+MOST_ROWS_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredComparison:
+    """A comparison and the scores that its pairs have now, by key, in order. missing: keys without one."""
+
+    comparison: Comparison
+    scores: Mapping[str, StoredScore]
+    missing: tuple[str, ...]
+
+    @property
+    def version(self) -> str:
+        """Of which pairs there are, what they are called, and their scores."""
+        comparison = self.comparison
+        labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
+        found: list[Plain] = [[key, score.version] for key, score in self.scores.items()]
+        return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
+
+    def matrices(self) -> list[SimilarityMatrix]:
+        """One for each encoder that has scores, in the comparison's order."""
+        by_encoder: dict[str, list[str]] = {}
+        for key, score in self.scores.items():
+            by_encoder.setdefault(score.comparison.encoder, []).append(key)
+        labels = self.comparison.labels
+        return [
+            similarity_matrix(
+                self.comparison.name,
+                encoder,
+                self.comparison.kind,
+                [(*labels[key], key, self.scores[key].comparison) for key in keys],
+            )
+            for encoder, keys in by_encoder.items()
+        ]
+
+
+def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
+    """The current scores of a comparison. Raises UnknownNameError; StoreError where no pair has a score yet."""
+    comparison = known(workspace.catalog.comparisons, "comparison", name)
+    found = {key: current_score(workspace.home, key) for key in comparison.pairs}
+    scores = {key: score for key, score in found.items() if score is not None}
+    if not scores:
+        raise StoreError(f"No pair of {name} is scored yet: materialise `pair_metrics`, or run `semsim rescore`.")
+    return ScoredComparison(
+        comparison=comparison, scores=scores, missing=tuple(key for key, score in found.items() if score is None)
+    )
+
+
+def build_matrix(workspace: Workspace, name: str) -> Outcome:
+    """The table and heat maps of a comparison; read back where they are there for exactly these scores.
+
+    Raises UnknownNameError; StoreError where no pair has a score yet.
+    """
+    began = time.perf_counter()
+    scored = scored_comparison(workspace, name)
+    folder = matrix_folder(workspace.home, name, scored.version)
+    pictures = read_pictures(folder)
+    computed = pictures is None or not (folder / TABLE).is_file()
+    if pictures is None or computed:
+        pictures = _drawn(scored)
+        with atomic_file(folder / TABLE) as file:
+            tidy(scored).write_parquet(file)
+        keep_pictures(folder, scored.version, pictures)
+    values = [score.comparison.value for score in scored.scores.values() if score.comparison.value is not None]
+    return Outcome(
+        stage="similarity_matrix",
+        partition=name,
+        version=scored.version,
+        computed=computed,
+        seconds=time.perf_counter() - began,
+        path=folder / TABLE,
+        row_count=len(scored.scores),
+        numbers={
+            "pairs": len(scored.comparison.pairs),
+            "scored": len(values),
+            "missing": len(scored.missing),
+            **({"lowest": min(values), "highest": max(values), "mean": sum(values) / len(values)} if values else {}),
+        },
+        texts={"title": scored.comparison.title},
+        rows=_rows(scored)[:MOST_ROWS_SHOWN],
+        pictures=pictures,
+    )
+
+
+def matrix_folder(home: Path, name: str, version: str) -> Path:
+    """Where one version of a comparison's table and heat maps is."""
+    return home / "matrices" / name / version[:VERSION_DIGITS]
+
+
+def tidy(scored: ScoredComparison) -> pl.DataFrame:
+    """One row a pair and metric: comparison, pair, reference, candidate, encoder, metric, value, low, high, null,
+    status, reason, score_version. The headline is the metric `similarity`."""
+    import polars as pl
+
+    rows: list[tuple[object, ...]] = []
+    for key, score in scored.scores.items():
+        found = score.comparison
+        head = (scored.comparison.name, key, found.reference.name, found.candidate.name, found.encoder)
+        interval = (None, None) if found.similarity is None else found.similarity.interval
+        rows.append((*head, "similarity", found.value, *interval, None, found.status, found.reason, score.version))
+        for name, value in sorted(found.metrics.items()):
+            low, high = value.interval or (None, None)
+            rows.append((*head, name, value.value, low, high, value.null, value.status, value.reason, score.version))
+    text, number = pl.String, pl.Float64
+    names = ("comparison", "pair", "reference", "candidate", "encoder", "metric")
+    schema = dict.fromkeys(names, text) | dict.fromkeys(("value", "low", "high", "null"), number)
+    return pl.DataFrame(rows, schema=schema | dict.fromkeys(("status", "reason", "score_version"), text), orient="row")
+
+
+def _drawn(scored: ScoredComparison) -> tuple[Picture, ...]:
+    from dataclasses import replace
+
+    from semsim_pipeline.plots.heatmap import draw_heatmap
+
+    drawn = [draw_heatmap(matrix) for matrix in scored.matrices()]
+    if len(drawn) == 1:
+        return tuple(drawn)
+    return tuple(replace(picture, name=f"{picture.name}-{number + 1}") for number, picture in enumerate(drawn))
+
+
+def _rows(scored: ScoredComparison) -> list[Row]:
+    """The scores, highest first, for the UI's table."""
+    rows: list[Row] = []
+    for key, score in scored.scores.items():
+        found = score.comparison
+        low, high = (None, None) if found.similarity is None else found.similarity.interval
+        rows.append(
+            {
+                "pair": key,
+                "similarity": found.value,
+                "low": low,
+                "high": high,
+                "verdict": found.verdict.text,
+                "images": f"{found.reference.n} and {found.candidate.n}",
+            }
+        )
+    return sorted(rows, key=lambda row: -1.0 if row["similarity"] is None else float(row["similarity"]), reverse=True)

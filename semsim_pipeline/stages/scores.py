@@ -1,0 +1,246 @@
+"""Stage 3, `pair_metrics`: a pair's score card, computed once for the rows, the encoder and the code it rests on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from semsim_pipeline.catalog import Pair, Side, embedding_key
+from semsim_pipeline.comparison.assess import EncoderIdentity, assess
+from semsim_pipeline.comparison.backgrounds import background_for
+from semsim_pipeline.comparison.results import Comparison
+from semsim_pipeline.comparison.score_store import (
+    Scoring,
+    StoredScore,
+    find_result,
+    keep_result,
+    result_file,
+    score_version,
+)
+from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
+from semsim_pipeline.comparison.sets import open_sets
+from semsim_pipeline.errors import SemsimError, StoreError
+from semsim_pipeline.metrics.base import EmbeddedSet
+from semsim_pipeline.stages.outcome import Failure, Outcome
+from semsim_pipeline.stages.score_store import make_current
+from semsim_pipeline.stages.state import read_embedding
+from semsim_pipeline.stages.workspace import Workspace, known
+from semsim_pipeline.store.embedding_set import EmbeddingSet
+
+BATCH_BYTES = 2 << 30
+"""Embeddings that the bulk path holds at once (twice that with their unit rows); more pairs wait for the next batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedPair:
+    """A pair whose rows are known, before a number of it is read. version: of its score."""
+
+    pair: Pair
+    reference: SelectedView
+    candidate: SelectedView
+    encoder: EncoderIdentity
+    version: str
+
+
+class Planner:
+    """Plans pairs; sides, encoders and backgrounds that several pairs share are looked up once."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._encoders: dict[str, EncoderIdentity] = {}
+        self._sides: dict[tuple[str, str], SelectedView] = {}
+
+    def plan(self, key: str) -> PlannedPair:
+        """Raises UnknownNameError, StoreError (not embedded, or embedded from something else), EmptyDatasetError."""
+        pair = known(self._workspace.catalog.pairs, "pair", key)
+        reference, candidate = (self._side(side, pair.encoder) for side in (pair.reference, pair.candidate))
+        encoder = self._encoder(pair.encoder)
+        scoring = Scoring(seed=pair.seed, permutations=self._workspace.permutations)
+        version = score_version(reference, candidate, encoder, scoring)
+        return PlannedPair(pair=pair, reference=reference, candidate=candidate, encoder=encoder, version=version)
+
+    def _encoder(self, alias: str) -> EncoderIdentity:
+        if alias not in self._encoders:
+            encoder = self._workspace.encoder(alias)
+            background = background_for(
+                encoder, self._workspace.home, self._workspace.extract, self._workspace.progress
+            )
+            self._encoders[alias] = EncoderIdentity(
+                name=encoder.name, fingerprint=encoder.fingerprint(), background=background
+            )
+        return self._encoders[alias]
+
+    def _side(self, side: Side, alias: str) -> SelectedView:
+        found = self._sides.get((side.text, alias))
+        if found is None:
+            partition = embedding_key(side.dataset, alias)
+            state = read_embedding(self._workspace.home, partition)
+            dataset = self._workspace.dataset(side.dataset)
+            if state is None:
+                raise StoreError(f"{partition} is not embedded yet: {_first_embed(partition)}")
+            if state.dataset.view != dataset.key() or state.fingerprint != self._encoder(alias).fingerprint:
+                raise StoreError(
+                    f"{partition} was embedded from another source or with other weights: {_first_embed(partition)}"
+                )
+            embeddings = EmbeddingSet.at(self._workspace.home, state.key)
+            found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings)
+            self._sides[side.text, alias] = found
+        return found
+
+
+def _first_embed(partition: str) -> str:
+    return f"materialise `embeddings` of {partition} first, or run `semsim rescore`."
+
+
+def score_pair(workspace: Workspace, key: str) -> Outcome:
+    """The score of one pair; read back where it is there for exactly these inputs.
+
+    Raises: UnknownNameError, StoreError, EmptyDatasetError. A pair that is too small to score is a result, with its
+    reason, and no error.   Memory: both sides' embeddings twice, and that of the dearest metric.
+    """
+    [found] = score_pairs(workspace, [key])
+    if isinstance(found, Failure):
+        raise found.error
+    return found
+
+
+def score_pairs(workspace: Workspace, keys: Sequence[str]) -> Iterator[Outcome | Failure]:
+    """Score many pairs in one process, each set of embeddings read once; hits first, then batch by batch.
+
+    A pair that fails is a `Failure` and the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
+    """
+    planner = Planner(workspace)
+    waiting: list[PlannedPair] = []
+    for key in keys:
+        began = time.perf_counter()
+        try:
+            planned = planner.plan(key)
+            stored = find_result(workspace.home, planned.version)
+            if stored is not None:
+                make_current(workspace.home, key, stored)
+        except (SemsimError, OSError) as error:
+            yield Failure(stage="pair_metrics", partition=key, error=error)
+            continue
+        if stored is None:
+            waiting.append(planned)
+        else:
+            yield _outcome(workspace, key, stored, computed=False, seconds=time.perf_counter() - began)
+    for batch in _batches(waiting):
+        yield from _score_batch(workspace, batch)
+
+
+def _batches(pairs: Iterable[PlannedPair]) -> Iterator[list[PlannedPair]]:
+    """Runs of pairs of one encoder whose distinct sides fit into the budget, in the order given."""
+    batch: list[PlannedPair] = []
+    held: dict[str, int] = {}
+    for planned in pairs:
+        sides = {view.name: view.n * 4096 for view in (planned.reference, planned.candidate)}
+        other = bool(batch) and batch[0].reference.key != planned.reference.key
+        if batch and (other or sum((held | sides).values()) > BATCH_BYTES):
+            yield batch
+            batch, held = [], {}
+        batch.append(planned)
+        held |= sides
+    if batch:
+        yield batch
+
+
+def _score_batch(workspace: Workspace, batch: Sequence[PlannedPair]) -> Iterator[Outcome | Failure]:
+    views = {view.name: view for planned in batch for view in (planned.reference, planned.candidate)}
+    try:
+        sets = open_sets(workspace.home, views)
+    except (SemsimError, OSError) as error:
+        if len(batch) == 1:
+            yield Failure(stage="pair_metrics", partition=batch[0].pair.key, error=error)
+            return
+        for planned in batch:  # one damaged part must not take the pairs along that do not need it
+            yield from _score_batch(workspace, [planned])
+        return
+    uses = Counter(name for planned in batch for name in _names(planned))
+    for planned in batch:
+        yield _score(workspace, planned, sets)
+        for name in _names(planned):
+            uses[name] -= 1
+            if not uses[name]:
+                del sets[name]
+
+
+def _names(planned: PlannedPair) -> set[str]:
+    return {planned.reference.name, planned.candidate.name}
+
+
+def _score(workspace: Workspace, planned: PlannedPair, sets: Mapping[str, EmbeddedSet]) -> Outcome | Failure:
+    began = time.perf_counter()
+    try:
+        found = assess(
+            sets[planned.reference.name],
+            sets[planned.candidate.name],
+            planned.encoder,
+            seed=planned.pair.seed,
+            permutations=workspace.permutations,
+        )
+        seconds = time.perf_counter() - began
+        stored = keep_result(workspace.home, planned.version, found, seconds)
+        make_current(workspace.home, planned.pair.key, stored)
+    except (SemsimError, OSError, MemoryError) as error:
+        return Failure(stage="pair_metrics", partition=planned.pair.key, error=error)
+    return _outcome(workspace, planned.pair.key, stored, computed=True, seconds=seconds)
+
+
+def _outcome(workspace: Workspace, key: str, stored: StoredScore, *, computed: bool, seconds: float) -> Outcome:
+    found = stored.comparison
+    return Outcome(
+        stage="pair_metrics",
+        partition=key,
+        version=stored.version,
+        computed=computed,
+        seconds=seconds,
+        path=result_file(workspace.home, stored.version),
+        row_count=found.reference.n + found.candidate.n,
+        numbers=_numbers(found),
+        texts=_texts(found),
+        rows=_rows(found),
+    )
+
+
+def _numbers(found: Comparison) -> dict[str, float | int]:
+    numbers: dict[str, float | int | None] = {"similarity": found.value}
+    if found.similarity is not None:
+        low, high = found.similarity.interval
+        numbers |= {"similarity_low": low, "similarity_high": high, "similarity_floor": found.similarity.floor}
+        numbers |= {"p_value": found.similarity.p_value}
+    numbers |= {"n_reference": found.reference.n, "n_candidate": found.candidate.n, "overlap": found.overlap}
+    numbers |= {"failed_images": found.reference.failed + found.candidate.failed}
+    numbers |= {name: value.value for name, value in sorted(found.metrics.items())}
+    return {name: value for name, value in numbers.items() if value is not None}
+
+
+def _texts(found: Comparison) -> dict[str, str]:
+    background = "none" if found.background is None else f"{found.background.id} ({found.background.source})"
+    reason = found.reason or found.verdict.reason
+    return {
+        "verdict": found.verdict.text,
+        "status": found.status,
+        **({"reason": reason} if reason else {}),
+        "reference": found.reference.name,
+        "candidate": found.candidate.name,
+        "encoder": found.encoder,
+        "background": background,
+    }
+
+
+def _rows(found: Comparison) -> list[dict[str, str | int | float | None]]:
+    from semsim_pipeline.comparison.words import interval_text, number, ordered_metrics
+
+    return [
+        {
+            "metric": facts.name,
+            "value": "–" if value.value is None else number(value.value),
+            "interval": interval_text(value),
+            "if_equal": "" if value.null is None else number(value.null),
+            "meaning": f"not computed: {value.reason}" if value.reason else facts.meaning,
+        }
+        for facts, value in ordered_metrics(found)
+    ]

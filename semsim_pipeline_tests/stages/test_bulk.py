@@ -1,0 +1,200 @@
+"""What is computed when, over the whole graph: the promise of "recomputed only when its upstream changed"."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import semsim_pipeline as semsim
+from semsim_pipeline.comparison import score_store
+from semsim_pipeline.errors import UnknownNameError
+from semsim_pipeline.plots import base as plots
+from semsim_pipeline.stages import scores, state
+from semsim_pipeline.stages.bulk import bring_up_to_date, plan
+from semsim_pipeline.stages.outcome import STAGES, Failure, Outcome
+from semsim_pipeline.stages.score_store import current_score
+from semsim_pipeline.stages.workspace import Workspace
+from semsim_pipeline_tests.pictures import write_pictures
+from semsim_pipeline_tests.stages.conftest import N
+
+ALL = {"dataset_manifest": 3, "embeddings": 3, "pair_metrics": 6, "pair_plots": 6, "similarity_matrix": 3, "report": 3}
+
+
+def run(workspace: Workspace, *comparisons: str) -> list[Outcome | Failure]:
+    return list(bring_up_to_date(workspace, plan(workspace, comparisons or None)))
+
+
+def computed(found: list[Outcome | Failure]) -> dict[str, int]:
+    assert not [each for each in found if isinstance(each, Failure)]
+    return dict(Counter(each.stage for each in found if isinstance(each, Outcome) and each.computed))
+
+
+def test_every_partition_once_in_the_order_of_the_data(workspace: Workspace) -> None:
+    found = run(workspace)
+    assert computed(found) == ALL
+    assert len({(each.stage, each.partition) for each in found}) == len(found) == plan(workspace).partitions
+    places = [STAGES.index(each.stage) for each in found]
+    assert places == sorted(places)
+
+
+def test_nothing_changed_computes_nothing_and_reads_no_embedding(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {(each.stage, each.partition): each for each in run(workspace)}
+    monkeypatch.setattr(scores, "open_sets", lambda *_: pytest.fail("embeddings were read"))
+    again = run(workspace)
+    assert computed(again) == {}
+    versions = {(each.stage, each.partition): each.version for each in again if isinstance(each, Outcome)}
+    assert versions == {key: each.version for key, each in before.items() if isinstance(each, Outcome)}
+
+
+def test_a_touch_computes_nothing(workspace: Workspace) -> None:
+    run(workspace)
+    for path in (workspace.home / "left").rglob("*.png"):
+        os.utime(path)
+    assert computed(run(workspace)) == {}
+
+
+def test_one_image_more_in_one_class(workspace: Workspace) -> None:
+    run(workspace)
+    write_pictures(workspace.home / "right" / "blobs", 1, seed=99, kind="blobs", name="new.png")
+    found = run(workspace)
+    done = {(each.stage, each.partition) for each in found if isinstance(each, Outcome) and each.computed}
+    pairs = {"left.blobs~right.blobs@classical", "left~right@classical"}
+    assert done == {
+        ("dataset_manifest", "right"),
+        ("embeddings", "right@classical"),
+        *(("pair_metrics", key) for key in pairs),
+        *(("pair_plots", key) for key in pairs),
+        *((stage, name) for stage in ("similarity_matrix", "report") for name in ("sides", "whole")),
+    }
+    [embedded] = [each for each in found if each.partition == "right@classical"]
+    assert isinstance(embedded, Outcome)
+    assert embedded.numbers["new_images"] == 1
+
+
+def test_back_to_the_old_images_finds_the_old_scores(workspace: Workspace) -> None:
+    run(workspace)
+    key = "left~right@classical"
+    first = current_score(workspace.home, key)
+    extra = workspace.home / "right" / "blobs" / "new.png"
+    write_pictures(extra.parent, 1, seed=99, kind="blobs", name=extra.name)
+    run(workspace)
+    assert current_score(workspace.home, key) != first
+    extra.unlink()
+    assert "pair_metrics" not in computed(run(workspace))
+    assert current_score(workspace.home, key) == first
+
+
+def test_other_metric_code_is_metrics_and_below(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(workspace)
+    monkeypatch.setattr(score_store, "SCORE_VERSION", score_store.SCORE_VERSION + 1)
+    below = ("pair_metrics", "pair_plots", "similarity_matrix", "report")
+    assert computed(run(workspace)) == {stage: ALL[stage] for stage in below}
+
+
+def test_other_plot_code_is_pictures_and_pages(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from semsim_pipeline.stages import matrix, pictures
+
+    run(workspace)
+    for module in (matrix, pictures):
+        monkeypatch.setattr(module, "PLOTS_VERSION", plots.PLOTS_VERSION + 1)
+    assert computed(run(workspace)) == {stage: ALL[stage] for stage in ("pair_plots", "similarity_matrix", "report")}
+
+
+def test_one_comparison_needs_only_its_own(workspace: Workspace) -> None:
+    assert computed(run(workspace, "inside")) == {
+        "dataset_manifest": 1, "embeddings": 1, "pair_metrics": 1, "pair_plots": 1, "similarity_matrix": 1, "report": 1,
+    }  # fmt: skip
+
+
+def test_an_unknown_comparison_names_the_nearest(workspace: Workspace) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'inside'"):
+        plan(workspace, ["insid"])
+
+
+def test_a_folder_that_vanished_takes_only_its_own_pairs_along(workspace: Workspace) -> None:
+    shutil.rmtree(workspace.home / "alone")
+    found = run(workspace)
+    failed = {(each.stage, each.partition): each for each in found if isinstance(each, Failure)}
+    pair = "left~alone@classical"
+    assert set(failed) == {
+        ("dataset_manifest", "alone"),
+        ("embeddings", "alone@classical"),
+        ("pair_metrics", pair),
+        ("pair_plots", pair),
+    }
+    assert "alone" in failed["dataset_manifest", "alone"].reason
+    assert failed["pair_plots", pair].upstream == "dataset_manifest of alone"
+    done = [each for each in found if isinstance(each, Outcome)]
+    assert len([each for each in done if each.stage == "pair_plots"]) == ALL["pair_plots"] - 1
+    [matrix] = [each for each in done if each.stage == "similarity_matrix" and each.partition == "whole"]
+    assert matrix.numbers["missing"] == 1
+
+
+def test_a_damaged_state_file_is_one_readable_failure(workspace: Workspace) -> None:
+    run(workspace)
+    state.embedding_file(workspace.home, "left@classical").write_text("{", encoding="utf-8")
+    failed = [each for each in run(workspace) if isinstance(each, Failure)]
+    assert failed
+    assert "left@classical.json cannot be read" in failed[0].reason
+
+
+def test_the_graph_and_compare_give_the_same_numbers(workspace: Workspace) -> None:
+    run(workspace)
+    home = workspace.home
+    for key, specs in {
+        "left~right@classical": (home / "left", home / "right"),
+        "left.blobs~right.blobs@classical": (f"{home}/left[label=blobs]", f"{home}/right[label=blobs]"),
+    }.items():
+        stored = current_score(home, key)
+        assert stored is not None
+        graph = stored.comparison.to_json()
+        plain = semsim.compare(*map(str, specs)).to_json()
+        for side in ("reference", "candidate"):
+            for each in (graph, plain):
+                each[side] = {name: value for name, value in dict(each[side]).items() if name != "name"}  # type: ignore[call-overload]
+        assert graph == plain
+
+
+def test_stages_by_themselves_say_what_is_missing(workspace: Workspace) -> None:
+    from semsim_pipeline.errors import StoreError
+    from semsim_pipeline.stages.embeddings import embed_dataset
+    from semsim_pipeline.stages.matrix import build_matrix
+    from semsim_pipeline.stages.pictures import draw_pair_plots
+    from semsim_pipeline.stages.scores import score_pair
+
+    key = "left~left@classical"
+    with pytest.raises(StoreError, match="left@classical is not embedded yet"):
+        score_pair(workspace, key)
+    embed_dataset(workspace, "left@classical")  # scans by itself
+    with pytest.raises(StoreError, match=r"not scored yet"):
+        draw_pair_plots(workspace, key)
+    with pytest.raises(StoreError, match=r"No pair of whole is scored"):
+        build_matrix(workspace, "whole")
+    outcome = score_pair(workspace, key)
+    assert outcome.numbers["p_value"] == 1.0
+    assert outcome.numbers["overlap"] == 2 * N
+    with pytest.raises(UnknownNameError, match="Did you mean"):
+        score_pair(workspace, "left~lef@classical")
+
+
+@pytest.mark.real_pictures
+def test_the_pages_are_there_and_stand_alone(workspace: Workspace) -> None:
+    run(workspace)
+    for name in workspace.catalog.comparisons:
+        page = (workspace.home / "reports" / name / "index.html").read_text(encoding="utf-8")
+        assert "data:image/png;base64," in page
+        assert 'src="http' not in page
+
+
+def test_a_deleted_page_is_written_again(workspace: Workspace) -> None:
+    run(workspace)
+    page: Path = workspace.home / "reports" / "inside" / "index.html"
+    page.unlink()
+    assert computed(run(workspace)) == {"report": 1}
+    assert page.is_file()
