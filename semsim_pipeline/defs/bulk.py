@@ -1,0 +1,81 @@
+"""The job `rescore`: every stale partition in one process and one run, each with its own data version and metadata."""
+
+# No `from __future__ import annotations` here: Dagster reads the annotations of what it decorates as objects.
+
+from collections.abc import Iterator
+
+import dagster as dg
+from pydantic import Field
+
+from semsim_pipeline.defs.resources import LoggedProgress, SemsimWorkspace
+from semsim_pipeline.defs.results import DATA_VERSION_TAG, event_of
+from semsim_pipeline.defs.watch import Watch, watch
+from semsim_pipeline.errors import SemsimError
+
+JOB = "rescore"
+OP = "bring_up_to_date"
+
+
+class RescoreConfig(dg.Config):
+    """What to bring up to date."""
+
+    comparison: str | None = Field(default=None, description="One comparison of the catalogue; all where it is empty.")
+
+
+@dg.op(name=OP, out=dg.Out(dg.Nothing), pool="extraction")
+def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, workspace: SemsimWorkspace) -> None:
+    """Scan, embed, score, draw and report whatever changed; an event for each partition that this made current."""
+    from semsim_pipeline.stages.bulk import bring_up_to_date as bulk
+    from semsim_pipeline.stages.bulk import plan
+    from semsim_pipeline.stages.outcome import Failure
+
+    tally = watch() or Watch(LoggedProgress(context.log))
+    try:
+        where = workspace.open(context.log)
+        work = plan(where, None if config.comparison is None else [config.comparison])
+    except SemsimError as error:
+        tally.error = error
+        raise dg.Failure(description=str(error), allow_retries=False) from error
+    recorded = Recorded(context.instance)
+    for found in bulk(where, work):
+        if isinstance(found, Failure):
+            tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
+            context.log.error(tally.failures[-1])
+            continue
+        tally.current += 1
+        tally.computed += found.computed
+        if recorded.version(found.stage, found.partition) != found.version:
+            context.log_event(event_of(found))
+    context.log.info(
+        f"{tally.current} partitions are current, {tally.computed} were computed, {len(tally.failures)} failed."
+    )
+    if tally.failures:
+        lines = [f"{len(tally.failures)} partitions failed.", *tally.failures]
+        raise dg.Failure(description="\n".join(lines), allow_retries=False)
+
+
+class Recorded:
+    """The data versions that Dagster knows, read once an asset."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self._instance = instance
+        self._by_asset: dict[str, dict[str, str]] = {}
+
+    def version(self, asset: str, partition: str) -> str | None:
+        """Of the latest materialisation, None where there is none."""
+        if asset not in self._by_asset:
+            self._by_asset[asset] = dict(self._read(asset))
+        return self._by_asset[asset].get(partition)
+
+    def _read(self, asset: str) -> Iterator[tuple[str, str]]:
+        tags = self._instance.event_log_storage.get_latest_tags_by_partition(
+            dg.AssetKey(asset), dg.DagsterEventType.ASSET_MATERIALIZATION, tag_keys=[DATA_VERSION_TAG]
+        )
+        for partition, found in tags.items():
+            yield partition, found.get(DATA_VERSION_TAG, "")
+
+
+@dg.job(name=JOB, executor_def=dg.in_process_executor, description="Bring every stale pair up to date in one process.")
+def rescore() -> None:
+    """See `bring_up_to_date`."""
+    bring_up_to_date()

@@ -1,0 +1,48 @@
+"""The bulk job run in this very process, its events recorded as if the UI had started it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from semsim_pipeline.defs.bulk import OP, rescore
+from semsim_pipeline.defs.instance import instance_of
+from semsim_pipeline.defs.resources import SemsimWorkspace
+from semsim_pipeline.defs.watch import watched_by
+from semsim_pipeline.extract.records import Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rescored:
+    """What a run did. current: partitions that are up to date. computed: those that were not before. failures: a line
+    each."""
+
+    run_id: str
+    current: int
+    computed: int
+    failures: tuple[str, ...]
+
+
+def rescore_in_process(
+    home: Path, progress: Progress, comparison: str | None = None, tags: dict[str, str] | None = None
+) -> Rescored:
+    """Bring the catalogue of `home` up to date, recorded in its Dagster instance.
+
+    Raises: what opening the catalogue or the plan raises; a partition that fails is a line of the result.
+    """
+    logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the events hold what went wrong; the terminal shows ours
+    config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+    if comparison is not None:
+        config["ops"] = {OP: {"config": {"comparison": comparison}}}
+    with instance_of(home) as instance, watched_by(progress) as seen:
+        run = rescore.execute_in_process(
+            run_config=config,
+            instance=instance,
+            resources={"workspace": SemsimWorkspace()},
+            raise_on_error=False,
+            tags=tags,
+        )
+        if seen.error is not None:
+            raise seen.error
+        return Rescored(run_id=run.run_id, current=seen.current, computed=seen.computed, failures=tuple(seen.failures))

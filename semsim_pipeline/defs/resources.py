@@ -1,0 +1,55 @@
+"""What assets are given: the workspace, and progress as log lines."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from semsim_pipeline.defs.watch import watch
+from semsim_pipeline.extract.records import ExtractOptions, Silent
+
+if TYPE_CHECKING:
+    from semsim_pipeline.stages.workspace import Workspace
+
+SECONDS_BETWEEN_LINES = 15.0
+"""Each log line is a row in Dagster's database; a line a chunk once kept a database busier than the work did."""
+
+
+class SemsimWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
+    """Where the pipeline keeps its data (SEMSIM_HOME), and how much of the machine extraction may take."""
+
+    workers: int | None = None
+
+    def open(self, log: dg.DagsterLogManager) -> Workspace:
+        """The workspace as its catalogue is now. Raises StoreError, CatalogError."""
+        from dataclasses import replace
+
+        from semsim_pipeline.stages.workspace import Workspace
+
+        watching = watch()
+        progress = LoggedProgress(log) if watching is None else watching.progress
+        return replace(Workspace.open(), extract=ExtractOptions(workers=self.workers), progress=progress)
+
+
+class LoggedProgress(Silent):
+    """Progress as a log line every 15 seconds, so that a long extraction can be followed in the UI."""
+
+    def __init__(self, log: dg.DagsterLogManager) -> None:
+        self._log = log
+        self._stage, self._last = "", time.monotonic()
+        self._total: int | None = None
+
+    def start(self, stage: str, total: int | None) -> None:
+        self._stage, self._total, self._last = stage, total, time.monotonic()
+
+    def update(self, *, done: int, failed: int = 0, new: int = 0) -> None:
+        if time.monotonic() - self._last < SECONDS_BETWEEN_LINES:
+            return
+        self._last = time.monotonic()
+        of = "" if self._total is None else f" of {self._total:,}"
+        self._log.info(f"{self._stage}: {done:,}{of}, {new:,} new, {failed:,} failed")
+
+    def say(self, message: str) -> None:
+        self._log.info(message)

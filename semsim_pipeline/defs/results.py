@@ -1,0 +1,84 @@
+"""From a stage's outcome to what Dagster records: data version, numbers to plot, tables, previews, or a failure."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from semsim_pipeline.errors import SemsimError
+
+if TYPE_CHECKING:
+    from semsim_pipeline.plots.base import Picture
+    from semsim_pipeline.stages.outcome import Outcome, Row
+
+DATA_VERSION_TAG = "dagster/data_version"
+DATA_VERSION_IS_OURS_TAG = "dagster/data_version_is_user_provided"
+
+Materialized = dg.MaterializeResult[None]
+
+
+def materialized(stage: Callable[[], Outcome]) -> Materialized:
+    """Run a stage; its data version is returned on a hit as well, so that nothing below it is asked for again.
+
+    Raises dagster.Failure with the one line that says what is wrong: a user's mistake is not worth a retry.
+    """
+    try:
+        outcome = stage()
+    except (SemsimError, OSError) as error:
+        raise dg.Failure(description=str(error), allow_retries=not isinstance(error, SemsimError)) from error
+    return dg.MaterializeResult(data_version=dg.DataVersion(outcome.version), metadata=metadata_of(outcome))
+
+
+def event_of(outcome: Outcome) -> dg.AssetMaterialization:
+    """The same record for a partition that the bulk path brought up to date, inside its one run.
+
+    It carries no code version: with one, Dagster takes the event for one that lists its inputs' versions too, and shows
+    every partition as unsynced; without, it goes by time, and the bulk path writes upstream first.
+    """
+    return dg.AssetMaterialization(
+        asset_key=outcome.stage,
+        partition=outcome.partition,
+        metadata=metadata_of(outcome),
+        tags={DATA_VERSION_TAG: outcome.version, DATA_VERSION_IS_OURS_TAG: "true"},
+    )
+
+
+def metadata_of(outcome: Outcome) -> dict[str, dg.MetadataValue]:
+    """What the UI shows of a materialisation: pictures first, then numbers, words, the table."""
+    found: dict[str, dg.MetadataValue] = {}
+    for picture in outcome.pictures:
+        found[picture.name] = dg.MetadataValue.md(f"**{picture.title}**\n\n![{picture.alt}]({_data_uri(picture)})")
+    for name, number in outcome.numbers.items():
+        found[name] = dg.MetadataValue.int(number) if isinstance(number, int) else dg.MetadataValue.float(number)
+    for name, text in outcome.texts.items():
+        found[name] = dg.MetadataValue.md(text) if "\n" in text else dg.MetadataValue.text(text)
+    if outcome.rows:
+        found["table"] = _table(outcome.rows)
+    if outcome.row_count is not None:
+        found["dagster/row_count"] = dg.MetadataValue.int(outcome.row_count)
+    found["dagster/uri"] = dg.MetadataValue.text(outcome.path.as_uri())
+    found["computed"] = dg.MetadataValue.bool(outcome.computed)
+    found["seconds"] = dg.MetadataValue.float(round(outcome.seconds, 3))
+    return found
+
+
+def _table(rows: Sequence[Row]) -> dg.MetadataValue:
+    names = list(rows[0])
+    kinds = {name: _kind([row[name] for row in rows]) for name in names}
+    columns = [dg.TableColumn(name=name, type=kinds[name]) for name in names]
+    records = [dg.TableRecord({name: row[name] for name in names if row[name] is not None}) for row in rows]
+    return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
+
+
+def _kind(values: Sequence[str | int | float | None]) -> str:
+    present = [value for value in values if value is not None]
+    if all(isinstance(value, int) for value in present):
+        return "int"
+    return "float" if all(isinstance(value, int | float) for value in present) else "string"
+
+
+def _data_uri(picture: Picture) -> str:
+    return f"data:image/png;base64,{base64.b64encode(picture.png).decode()}"

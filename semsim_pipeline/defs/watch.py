@@ -1,0 +1,41 @@
+"""How a run in this process is followed from outside: its progress and its tally reach whoever started it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from semsim_pipeline.extract.records import Progress
+
+
+@dataclass(slots=True)
+class Watch:
+    """progress: of the terminal. current, computed: partitions that are up to date, and were not before. failures: a
+    line each, what others wait for first. error: why there was nothing to do at all."""
+
+    progress: Progress
+    current: int = 0
+    computed: int = 0
+    failures: list[str] = field(default_factory=list)
+    error: Exception | None = None
+
+
+_WATCH: ContextVar[Watch | None] = ContextVar("semsim_watch", default=None)
+
+
+def watch() -> Watch | None:
+    """Who follows the run of this context; None for runs that Dagster started."""
+    return _WATCH.get()
+
+
+@contextmanager
+def watched_by(progress: Progress) -> Iterator[Watch]:
+    """Follow what runs inside the block."""
+    found = Watch(progress)
+    token = _WATCH.set(found)
+    try:
+        yield found
+    finally:
+        _WATCH.reset(token)
