@@ -15,10 +15,13 @@ from typing import NoReturn
 import click
 
 from semsim_pipeline.cli.compare import compare
+from semsim_pipeline.cli.demo import demo
 from semsim_pipeline.cli.embed import embed
 from semsim_pipeline.cli.encoders import encoders
 from semsim_pipeline.cli.listing import list_
+from semsim_pipeline.cli.rescore import rescore
 from semsim_pipeline.cli.score import score
+from semsim_pipeline.cli.ui import ui
 from semsim_pipeline.errors import SemsimError
 
 FAILED, INTERRUPTED = 1, 130
@@ -39,7 +42,7 @@ def semsim() -> None:
     """
 
 
-for command in (compare, score, embed, list_, encoders):
+for command in (demo, compare, score, embed, rescore, ui, list_, encoders):
     semsim.add_command(command)
 
 

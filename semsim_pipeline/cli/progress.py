@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SECONDS_BETWEEN_LINES = 5.0
-STAGES = {"scan": "Reading the list", "embed": "Embedding", "score": "Scoring"}
-UNITS = {"score": "pairs"}
+STAGES = {"scan": "Reading the list", "embed": "Embedding", "score": "Scoring", "draw": "Drawing"}
+UNITS = {"score": "pairs", "draw": "pairs"}
 
 
 @contextmanager

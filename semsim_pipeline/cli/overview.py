@@ -1,0 +1,67 @@
+"""The scores of a catalogue in the terminal: a table for each comparison, the telling rows of a long one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+
+from semsim_pipeline.catalog import Catalog, Comparison
+from semsim_pipeline.comparison.score_store import StoredScore
+from semsim_pipeline.stages.score_store import current_score
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MOST_ROWS = 12
+ENDS = 4
+
+
+def print_overview(console: Console, catalog: Catalog, home: Path, only: str | None = None) -> None:
+    """Every comparison's scores, highest first, and where its report is; a long table shows both its ends."""
+    from semsim_pipeline.stages.report import report_file
+
+    for comparison in catalog.comparisons.values():
+        if only is not None and comparison.name != only:
+            continue
+        scores = [score for key in comparison.pairs if (score := current_score(home, key)) is not None]
+        scores.sort(key=lambda score: -1.0 if score.comparison.value is None else score.comparison.value, reverse=True)
+        console.print(_table(comparison, scores))
+        page = report_file(home, comparison.name)
+        if page.exists():
+            console.print(f"Report: {page}", style="bold", markup=False, soft_wrap=True)
+        console.print()
+
+
+def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
+    from rich.table import Table
+
+    several = len(comparison.encoders) > 1
+    title = f"{comparison.title} ({len(comparison.pairs)} pairs)" if len(comparison.pairs) > 1 else comparison.title
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(title))
+    table.title_justify, table.title_style = "left", "bold"
+    for column in ("reference", "candidate", *(["encoder"] if several else [])):
+        table.add_column(column)
+    for column in ("similarity", "95 %", "floor"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    gap = len(scores) - 2 * ENDS if len(scores) > MOST_ROWS else 0
+    for place, score in enumerate(scores):
+        if gap and place == ENDS:
+            table.add_row(f"… {gap} more …", style="dim")
+        if gap and ENDS <= place < len(scores) - ENDS:
+            continue
+        found = score.comparison
+        headline = found.similarity
+        table.add_row(
+            escape(found.reference.name),
+            escape(found.candidate.name),
+            *([escape(found.encoder)] if several else []),
+            "–" if found.value is None else f"{found.value:.3f}",
+            "" if headline is None else f"{headline.interval[0]:.3f} … {headline.interval[1]:.3f}",
+            "" if headline is None or headline.floor is None else f"{headline.floor:.3f}",
+            escape(found.verdict.text),
+        )
+    return table

@@ -1,0 +1,109 @@
+"""`demo`, `rescore` and `ui`: what they print and how they fail; the graph itself has its own tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from semsim_pipeline.plots import draw
+from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline_tests.cli.conftest import Semsim
+from semsim_pipeline_tests.pictures import write_pictures
+
+pytestmark = pytest.mark.usefixtures("quick_pictures")
+
+
+@pytest.fixture
+def quick_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(draw, "PLOTS", [PLOTS.get("scale")])
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home for each test: what one test scored must not be a hit of the next."""
+    folder = tmp_path / "home"
+    monkeypatch.setenv("SEMSIM_HOME", str(folder))
+    monkeypatch.setenv("COLUMNS", "200")
+    return folder
+
+
+@pytest.fixture
+def catalog(home: Path) -> Path:
+    for number, dataset in enumerate(("left", "right")):
+        write_pictures(home / dataset, 20, seed=number)
+    path = home / "catalog.yaml"
+    path.write_text(
+        "datasets: {left: left, right: right}\nencoders: {classical: classical}\n"
+        "comparisons: {whole: {title: 'Left [and] right', pairs: [[left, right]]}}\n",
+        encoding="utf-8",
+    )
+    return path
+
+
+def test_rescore_prints_the_table_the_page_and_the_way_to_the_ui(semsim: Semsim, catalog: Path) -> None:
+    ran = semsim("rescore", "-q")
+    assert ran.code == 0
+    assert "Left [and] right" in ran.out
+    assert re.search(r"left +right .* 95 %|left +right", ran.out)
+    page = catalog.parent / "reports" / "whole" / "index.html"
+    assert str(page) in ran.out.replace("\n", "")
+    assert page.is_file()
+    assert "semsim ui" in ran.out
+    assert " 8 computed now" in ran.out
+    again = semsim("rescore", "-q")
+    assert " 0 computed now" in again.out
+
+
+def test_a_pair_that_fails_leaves_the_others_and_is_said(semsim: Semsim, catalog: Path) -> None:
+    text = catalog.read_text(encoding="utf-8").replace("right: right}", "right: right, gone: gone}")
+    catalog.write_text(text.replace("[left, right]", "[left, right], [left, gone]"), encoding="utf-8")
+    ran = semsim("rescore", "-q")
+    assert ran.code == 1
+    assert "semsim: dataset_manifest of gone: " in ran.err
+    assert "Traceback" not in ran.err
+    assert "left" in ran.out
+
+
+def test_an_unknown_comparison_is_a_wrong_call(semsim: Semsim, catalog: Path) -> None:
+    ran = semsim("rescore", "-q", "--comparison", "whol")
+    assert ran.code == 2
+    assert "Did you mean 'whole'?" in ran.one_line()
+
+
+@pytest.mark.parametrize("command", ["rescore", "ui"])
+def test_a_typo_in_the_catalogue_is_its_line(semsim: Semsim, catalog: Path, command: str) -> None:
+    catalog.write_text(catalog.read_text(encoding="utf-8").replace("encoders:", "encodrs:"), encoding="utf-8")
+    ran = semsim(command)
+    assert ran.code == 2
+    assert f"{catalog}:2:" in ran.err
+    assert "Did you mean 'encoders'?" in ran.err
+    assert "Traceback" not in ran.err
+
+
+def test_another_dagster_home_is_left_alone(
+    semsim: Semsim, catalog: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theirs = tmp_path / "theirs"
+    monkeypatch.setenv("DAGSTER_HOME", str(theirs))
+    ran = semsim("rescore", "-q")
+    assert ran.code == 0
+    assert f"DAGSTER_HOME={theirs} is left alone" in ran.err
+    assert not theirs.exists()
+    assert (catalog.parent / "dagster" / "history").is_dir()
+
+
+def test_compare_takes_the_catalogues_names(semsim: Semsim, catalog: Path) -> None:
+    ran = semsim("compare", "left", "right", "-q")
+    assert ran.code == 0
+    assert ran.out.startswith("left  against  right")
+    wrong = semsim("compare", "left", "rigth", "-q")
+    assert wrong.code == 2
+    assert "Did you mean 'right'?" in wrong.one_line()
+
+
+def test_a_broken_catalogue_does_not_stop_two_folders(semsim: Semsim, catalog: Path) -> None:
+    catalog.write_text("datasets: [", encoding="utf-8")
+    home = catalog.parent
+    assert semsim("compare", str(home / "left"), str(home / "right"), "-q").code == 0
