@@ -91,7 +91,9 @@ def main() -> None:
     """The backfill, then the unchanged catalogue in bulk."""
     quick, archive = machine.arguments(__doc__).quick, machine.cifake()
     about = machine.describe()
-    body: dict[str, Any] = {"what": "CIFAKE train, 100,000 images, `classical`, one partition a run, two runs at a time"}
+    body: dict[str, Any] = {
+        "what": "CIFAKE train, 100,000 images, `classical`: one partition a run, two runs at a time"
+    }
     folder = Path(tempfile.mkdtemp(prefix="semsim-cifake-dagster-"))
     try:
         prepare(folder / "home", archive, quick=quick)

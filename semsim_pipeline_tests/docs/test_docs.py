@@ -59,13 +59,13 @@ def test_the_readmes_two_commands_come_first_and_are_what_ci_runs() -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     first = [block.strip() for block in fences(ROOT / "README.md", "sh")[:2]]
     assert first == [
-        "pip install uv && uv run semsim compare digits digits-generated",
+        "pip install uv && uv run semsim demo",
         "pip install uv && uv run pytest",
     ]
     assert readme.index(first[1]) < readme.index("## ")
     ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "uv run pytest" in ci
-    assert "semsim compare digits digits-generated" in ci
+    assert "uv run semsim demo" in ci
 
 
 def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
@@ -83,10 +83,24 @@ def test_what_the_readme_prints_is_what_the_command_prints(tmp_path, monkeypatch
     monkeypatch.setenv("SEMSIM_HOME", str(tmp_path))
     assert run(["compare", "digits", "digits-generated", "--metrics", "mean_cosine", "--quiet"]) == 0
     printed = capsys.readouterr().out
-    shown = fences(ROOT / "README.md", "text")[0]
-    for pattern in (r"Similarity ([\d.]+)", r"95 %: ([\d.]+) to", r"score ([\d.]+) \(floor\)"):
-        (said,), (found,) = re.findall(pattern, shown), re.findall(pattern, printed)
-        # A library's next version may move the last digit; more than that is another result.
-        assert float(said) == pytest.approx(float(found), abs=0.002)
-    assert "→  indistinguishable" in shown
+    [row] = [line for line in fences(ROOT / "README.md", "text")[0].splitlines() if line.startswith("digits ")]
+    said = re.findall(r"\d\.\d+", row)
+    found = re.search(r"Similarity ([\d.]+)  \(95 %: ([\d.]+) to ([\d.]+)\)", printed)
+    floor = re.search(r"score ([\d.]+) \(floor\)", printed)
+    assert found is not None
+    assert floor is not None
+    # A library's next version may move the last digit; more than that is another result.
+    assert [float(x) for x in said] == pytest.approx([float(x) for x in (*found.groups(), floor[1])], abs=0.002)
+    assert row.endswith("indistinguishable")
     assert "→  indistinguishable" in printed
+
+
+def test_the_catalogues_in_the_docs_are_right(tmp_path: Path) -> None:
+    from semsim_pipeline.catalog import parse, read_catalog
+
+    blocks = [block for page in PAGES for block in fences(page, "yaml")]
+    assert blocks
+    for block in blocks:
+        assert parse(block, tmp_path / "catalog.yaml").pairs
+    for path in sorted((ROOT / "data").glob("**/*.yaml")):
+        assert read_catalog(path).pairs
