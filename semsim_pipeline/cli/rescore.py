@@ -79,6 +79,8 @@ def _say_failures(found: Rescored) -> None:
 
 
 def _ui_command(home: Path) -> str:
+    import shlex
+
     from semsim_pipeline.home import semsim_home
 
-    return "semsim ui" if home == semsim_home() else f"SEMSIM_HOME={home} semsim ui"
+    return "semsim ui" if home == semsim_home() else f"SEMSIM_HOME={shlex.quote(str(home))} semsim ui"

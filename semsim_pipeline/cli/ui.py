@@ -63,7 +63,7 @@ def _serve(home: Path, folder: Path, host: str, port: int) -> int:
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command`")
     with Servers(command, environment, folder) as servers:
         shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - what the user asked for
-        url = f"http://{shown}:{port}"
+        url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         click.echo("Starting Dagster …", err=True)
         if servers.wait_until(lambda: _answers(url), SECONDS_TO_START):
             click.echo(f"Dagster's UI is at {url} (Ctrl-C ends it).")
@@ -82,12 +82,14 @@ class Servers:
         self.asked_to_end: int = 0
 
     def __enter__(self) -> Servers:
+        # First, so that no signal finds servers without one who ends them. What is ignored (`nohup`) stays so.
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._note)
         # A session of its own: a signal can then reach every server, and Ctrl-C reaches them through us alone.
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own arguments
             self._command, env=self._environment, cwd=self._folder, start_new_session=True, stdin=subprocess.DEVNULL
         )
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, self._note)
         return self
 
     def _note(self, number: int, _frame: object) -> None:
@@ -135,8 +137,10 @@ def _group_lives(group: int) -> bool:
 
 
 def _answers(url: str) -> bool:
+    # Our own server is asked without a proxy, whatever http_proxy says: that one cannot reach this machine.
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=2) as answer:  # noqa: S310 - our own server
+        with direct.open(f"{url}/server_info", timeout=2) as answer:
             return bool(answer.status == 200)
     except (URLError, OSError):
         return False

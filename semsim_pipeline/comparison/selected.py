@@ -79,14 +79,14 @@ def select_from_dataset(dataset: DatasetView, view: View, manifest: Path, embedd
     import polars as pl
 
     known = {label: LABEL_PREFIX + label for label in dataset.source.label_columns} | {GROUP: GROUP}
-    rows = pl.scan_parquet(manifest)
+    rows = everything = pl.scan_parquet(manifest)
     for column, values in view.filters:
         if column not in known:
             raise UnknownNameError(did_you_mean(f"key of {dataset.name}", column, known))
         found = pl.col(known[column]).fill_null("")
-        missing = set(values) - set(rows.select(found.unique()).collect().to_series())
+        missing = set(values) - set(everything.select(found.unique()).collect().to_series())
         if missing:
-            held = rows.select(found.unique().head(1000)).collect().to_series().to_list()
+            held = everything.select(found.unique().head(1000)).collect().to_series().to_list()
             raise UnknownNameError(f"{did_you_mean(column, min(missing), held)} (In {view.canonical()!r}.)")
         rows = rows.filter(found.is_in(list(values)))
     frame = rows.collect()

@@ -37,15 +37,19 @@ def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, work
         tally.error = error
         raise dg.Failure(description=str(error), allow_retries=False) from error
     recorded = Recorded(context.instance)
-    for found in bulk(where, work):
-        if isinstance(found, Failure):
-            tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
-            context.log.error(tally.failures[-1])
-            continue
-        tally.current += 1
-        tally.computed += found.computed
-        if recorded.version(found.stage, found.partition) != found.version:
-            context.log_event(event_of(found))
+    try:
+        for found in bulk(where, work):
+            if isinstance(found, Failure):
+                tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
+                context.log.error(tally.failures[-1])
+                continue
+            tally.current += 1
+            tally.computed += found.computed
+            if recorded.version(found.stage, found.partition) != found.version:
+                context.log_event(event_of(found))
+    except BaseException as error:  # Ctrl-C or a fault of ours: Dagster makes a failed run of it and tells no caller
+        tally.error = error
+        raise
     context.log.info(
         f"{tally.current} partitions are current, {tally.computed} were computed, {len(tally.failures)} failed."
     )

@@ -6,10 +6,13 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
+
 from semsim_pipeline.defs.bulk import OP, rescore
 from semsim_pipeline.defs.instance import instance_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.watch import watched_by
+from semsim_pipeline.errors import WorkError
 from semsim_pipeline.extract.records import Progress
 
 
@@ -29,7 +32,8 @@ def rescore_in_process(
 ) -> Rescored:
     """Bring the catalogue of `home` up to date, recorded in its Dagster instance.
 
-    Raises: what opening the catalogue or the plan raises; a partition that fails is a line of the result.
+    Raises: what opening the catalogue or the plan raises; KeyboardInterrupt; WorkError where the run broke off. A
+    partition that fails is a line of the result.
     """
     logging.getLogger("dagster").setLevel(logging.CRITICAL)  # the events hold what went wrong; the terminal shows ours
     config: dict[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -41,8 +45,13 @@ def rescore_in_process(
             instance=instance,
             resources={"workspace": SemsimWorkspace()},
             raise_on_error=False,
-            tags=tags,
+            # Whoever started it sees how it ends: Dagster's daemon must not start it again behind their back.
+            tags={"dagster/max_retries": "0", **(tags or {})},
         )
+        if isinstance(seen.error, dg.DagsterExecutionInterruptedError):
+            raise KeyboardInterrupt from seen.error
         if seen.error is not None:
             raise seen.error
+        if not run.success and not seen.failures:
+            raise WorkError(f"The run {run.run_id} broke off; `semsim ui` shows why. What was done before it is kept.")
         return Rescored(run_id=run.run_id, current=seen.current, computed=seen.computed, failures=tuple(seen.failures))

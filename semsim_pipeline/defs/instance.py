@@ -3,31 +3,51 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
+from yaml import YAMLError
 
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.home import cannot_write
+from semsim_pipeline.store.locks import locked
+from semsim_pipeline.store.writer import write_text
 
 SETTINGS = ("dagster.yaml", "workspace.yaml")
+NO_DATABASE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
+"""Dagster names its SQLite files by URL and quotes nothing: with these in it another file, or none, is opened."""
 
 
 def prepare_dagster_home(home: Path) -> Path:
     """The folder, with both files; what is there already (and may have been edited) stays. Raises StoreError."""
     folder = home / "dagster"
+    unusable = NO_DATABASE.search(str(folder))
+    if unusable is not None:
+        raise StoreError(
+            f"Dagster cannot keep its state in {folder}, because of the {unusable[0]!r} in it. Set SEMSIM_HOME to a "
+            "folder without."
+        )
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name in SETTINGS:
             if not (folder / name).exists():
                 text = files("semsim_pipeline.defs").joinpath("settings", name).read_text(encoding="utf-8")
-                (folder / name).write_text(text, encoding="utf-8")
+                write_text(folder / name, text)
     except OSError as error:
         raise StoreError(cannot_write(folder, error)) from error
     return folder
+
+
+def _opened(settings: Path) -> dg.DagsterInstance:
+    try:
+        return dg.DagsterInstance.get()
+    except (dg.DagsterInvalidConfigError, YAMLError) as error:
+        said = " ".join(str(error).split()).partition(" Expected: ")[0]  # what follows is every key that there is
+        raise StoreError(f"Dagster cannot use {settings}: {said} Correct it, or remove it to get ours.") from error
 
 
 @contextmanager
@@ -40,7 +60,10 @@ def instance_of(home: Path) -> Iterator[dg.DagsterInstance]:
     before = {name: os.environ.get(name) for name in wanted}
     os.environ.update(wanted)
     try:
-        with dg.DagsterInstance.get() as instance:
+        # Two processes that begin a home at once would both make its tables, and one of them would fail.
+        with locked(home / "dagster" / ".start.lock"):
+            found = _opened(home / "dagster" / "dagster.yaml")
+        with found as instance:
             yield instance
     finally:
         for name, value in before.items():

@@ -13,13 +13,13 @@ from semsim_pipeline.extract.records import Progress
 @dataclass(slots=True)
 class Watch:
     """progress: of the terminal. current, computed: partitions that are up to date, and were not before. failures: a
-    line each, what others wait for first. error: why there was nothing to do at all."""
+    line each, what others wait for first. error: why there was nothing to do at all, or what broke the run off."""
 
     progress: Progress
     current: int = 0
     computed: int = 0
     failures: list[str] = field(default_factory=list)
-    error: Exception | None = None
+    error: BaseException | None = None
 
 
 _WATCH: ContextVar[Watch | None] = ContextVar("semsim_watch", default=None)

@@ -49,10 +49,14 @@ class ScoredComparison:
         return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
 
     def matrices(self) -> list[SimilarityMatrix]:
-        """One for each encoder that has scores, in the comparison's order."""
-        by_encoder: dict[str, list[str]] = {}
+        """One for each alias and encoder that has scores, in the comparison's order.
+
+        By both: two aliases may mean one encoder, and an alias that now means another has old scores until rescored.
+        """
+        by_encoder: dict[tuple[str, str], list[str]] = {}
         for key, score in self.scores.items():
-            by_encoder.setdefault(score.comparison.encoder, []).append(key)
+            alias = key.rpartition("@")[2].partition(".")[0]  # a seed other than 0 comes after a dot
+            by_encoder.setdefault((alias, score.comparison.encoder), []).append(key)
         labels = self.comparison.labels
         return [
             similarity_matrix(
@@ -61,7 +65,7 @@ class ScoredComparison:
                 self.comparison.kind,
                 [(*labels[key], key, self.scores[key].comparison) for key in keys],
             )
-            for encoder, keys in by_encoder.items()
+            for (_alias, encoder), keys in by_encoder.items()
         ]
 
 

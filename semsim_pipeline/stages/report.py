@@ -20,7 +20,7 @@ from semsim_pipeline.store.json_file import read_json, write_json
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
 
-REPORT_VERSION = 1
+REPORT_VERSION = 2
 """Raised when the page of the same scores and pictures would look different."""
 PAGE, VERSION_FILE = "index.html", "version.json"
 
@@ -34,7 +34,8 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
     scored = scored_comparison(workspace, name)
     pictures = {key: _pictures_of(workspace.home, key, score) for key, score in scored.scores.items()}
     drawn: list[str] = [key for key, found in pictures.items() if found]
-    version = digest_of([REPORT_VERSION, scored.version, *drawn])
+    words = (scored.comparison.title, scored.comparison.description)
+    version = digest_of([REPORT_VERSION, scored.version, *words, *drawn])
     page = report_file(workspace.home, name)
     said = read_json(page.with_name(VERSION_FILE))
     computed = said is None or said.get("version") != version or not page.is_file()

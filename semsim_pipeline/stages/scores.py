@@ -21,6 +21,7 @@ from semsim_pipeline.comparison.score_store import (
 )
 from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
 from semsim_pipeline.comparison.sets import open_sets
+from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.stages.outcome import Failure, Outcome
@@ -28,6 +29,7 @@ from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.schema import SCHEMA_VERSION
 
 BATCH_BYTES = 2 << 30
 """Embeddings that the bulk path holds at once (twice that with their unit rows); more pairs wait for the next batch."""
@@ -80,9 +82,12 @@ class Planner:
             dataset = self._workspace.dataset(side.dataset)
             if state is None:
                 raise StoreError(f"{partition} is not embedded yet: {_first_embed(partition)}")
-            if state.dataset.view != dataset.key() or state.fingerprint != self._encoder(alias).fingerprint:
+            # Both sides are read from one set, so an older decoder's rows must not be met beside new ones.
+            wanted = (dataset.key(), self._encoder(alias).fingerprint, DECODE_VERSION, SCHEMA_VERSION)
+            if (state.dataset.view, state.fingerprint, state.decode_version, state.schema_version) != wanted:
                 raise StoreError(
-                    f"{partition} was embedded from another source or with other weights: {_first_embed(partition)}"
+                    f"{partition} was embedded from another source, with other weights or by another version: "
+                    f"{_first_embed(partition)}"
                 )
             embeddings = EmbeddingSet.at(self._workspace.home, state.key)
             found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings)

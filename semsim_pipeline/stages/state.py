@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from semsim_pipeline.errors import StoreError
 from semsim_pipeline.store.json_file import read_json, write_json
 from semsim_pipeline.store.manifest import ManifestRef
 from semsim_pipeline.store.schema import SetKey
@@ -66,19 +67,31 @@ def embedding_file(home: Path, partition: str) -> Path:
 
 def read_dataset(home: Path, dataset: str) -> DatasetState | None:
     """The current manifest of a dataset, None where it was never scanned or its file has gone."""
-    found = read_json(dataset_file(home, dataset))
-    state = None if found is None else DatasetState(**found)  # type: ignore[arg-type]
+    path = dataset_file(home, dataset)
+    found = read_json(path)
+    try:
+        state = None if found is None else DatasetState(**found)  # type: ignore[arg-type]
+    except TypeError as error:
+        raise StoreError(_foreign(path)) from error
     return state if state is not None and Path(state.path).is_file() else None
 
 
 def read_embedding(home: Path, partition: str) -> EmbeddingState | None:
     """What `dataset@encoder` was embedded from, None where it never was or its manifest has gone."""
-    found = read_json(embedding_file(home, partition))
+    path = embedding_file(home, partition)
+    found = read_json(path)
     if found is None:
         return None
-    inner = found.pop("dataset")
-    state = EmbeddingState(**found, dataset=DatasetState(**inner))  # type: ignore[arg-type]
+    try:
+        inner = found.pop("dataset")
+        state = EmbeddingState(**found, dataset=DatasetState(**inner))  # type: ignore[arg-type]
+    except (KeyError, TypeError) as error:
+        raise StoreError(_foreign(path)) from error
     return state if Path(state.dataset.path).is_file() else None
+
+
+def _foreign(path: Path) -> str:
+    return f"{path} is of another version of semsim. Remove it and run again; no image is embedded anew for it."
 
 
 def write_state(path: Path, state: DatasetState | EmbeddingState) -> None:

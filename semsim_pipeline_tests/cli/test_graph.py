@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
+from semsim_pipeline.cli import rescore, ui
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
 from semsim_pipeline_tests.cli.conftest import Semsim
@@ -107,3 +113,45 @@ def test_a_broken_catalogue_does_not_stop_two_folders(semsim: Semsim, catalog: P
     catalog.write_text("datasets: [", encoding="utf-8")
     home = catalog.parent
     assert semsim("compare", str(home / "left"), str(home / "right"), "-q").code == 0
+
+
+def test_the_command_for_the_ui_can_be_pasted(home: Path) -> None:
+    assert rescore._ui_command(home) == "semsim ui"
+    assert rescore._ui_command(Path("/my data/demo")) == "SEMSIM_HOME='/my data/demo' semsim ui"
+
+
+@pytest.fixture
+def hang_up_handler() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("hang_up_handler")
+def test_nohup_is_respected_and_other_signals_end_the_servers(tmp_path: Path) -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    command = [sys.executable, "-c", "import time; time.sleep(60)"]
+    with ui.Servers(command, {}, tmp_path) as servers:
+        signal.raise_signal(signal.SIGHUP)
+        assert not servers.asked_to_end
+        signal.raise_signal(signal.SIGTERM)
+        assert servers.asked_to_end == signal.SIGTERM
+
+
+class Answering(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with HTTPServer(("127.0.0.1", 0), Answering) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        assert ui._answers(f"http://127.0.0.1:{server.server_port}")
+        server.shutdown()

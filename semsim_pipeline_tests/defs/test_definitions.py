@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from filelock import FileLock, Timeout
 
 from semsim_pipeline.catalog import load_catalog
 from semsim_pipeline.defs.assets import assets_of
@@ -14,11 +16,12 @@ from semsim_pipeline.defs.inprocess import rescore_in_process
 from semsim_pipeline.defs.instance import SETTINGS, instance_of, prepare_dagster_home
 from semsim_pipeline.defs.partitions import NOTHING, partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
-from semsim_pipeline.errors import UnknownNameError
+from semsim_pipeline.errors import StoreError, UnknownNameError
 from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
-from semsim_pipeline.stages.outcome import STAGES
+from semsim_pipeline.stages import bulk
+from semsim_pipeline.stages.outcome import STAGES, Outcome
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
 
@@ -150,6 +153,29 @@ def test_one_comparison_alone_and_an_unknown_one(home: Path) -> None:
         rescore_in_process(home, Silent(), "whol")
 
 
+def test_what_breaks_the_run_off_is_raised(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_workspace: Workspace, _name: str) -> Outcome:
+        raise ValueError("a fault of ours")
+
+    monkeypatch.setattr(bulk, "build_matrix", broken)
+    with pytest.raises(ValueError, match="a fault of ours"):
+        rescore_in_process(home, Silent(), "whole")
+
+
+def test_an_interrupt_ends_the_run_and_nobody_starts_it_again(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_workspace: Workspace, _name: str) -> Outcome:
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("the signal was ignored")
+
+    monkeypatch.setattr(bulk, "build_matrix", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rescore_in_process(home, Silent(), "whole")
+    with instance_of(home) as instance:
+        [run] = instance.get_runs()
+        assert run.status == dg.DagsterRunStatus.FAILURE
+        assert run.tags["dagster/will_retry"] == "false"
+
+
 def test_assets_and_stages_write_the_same_score(home: Path, instance: dg.DagsterInstance) -> None:
     from semsim_pipeline.stages.score_store import current_score
 
@@ -171,6 +197,35 @@ def test_the_users_settings_are_kept_and_missing_ones_written(home: Path) -> Non
     prepare_dagster_home(home)
     assert (folder / "dagster.yaml").read_text(encoding="utf-8") == "telemetry: {enabled: false}\n"
     assert (folder / "workspace.yaml").is_file()
+
+
+@pytest.mark.parametrize("text", ["storage: [", "telemetri: {enabled: false}"])
+def test_settings_that_dagster_refuses_are_one_line(home: Path, text: str) -> None:
+    (prepare_dagster_home(home) / "dagster.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(StoreError, match=r"dagster\.yaml: .* Correct it, or remove it") as said, instance_of(home):
+        pass
+    assert len(str(said.value)) < 600
+
+
+@pytest.mark.parametrize("name", ["50%20off", "what?"])
+def test_a_home_whose_databases_would_be_elsewhere_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(StoreError, match="Set SEMSIM_HOME to a folder without"):
+        prepare_dagster_home(tmp_path / name)
+
+
+def test_one_process_at_a_time_makes_the_tables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = dg.DagsterInstance.get
+    held = []
+
+    def get() -> dg.DagsterInstance:
+        with pytest.raises(Timeout), FileLock(home / "dagster" / ".start.lock", timeout=0):
+            pass
+        held.append(True)
+        return original()
+
+    monkeypatch.setattr(dg.DagsterInstance, "get", get)
+    with instance_of(home):
+        assert held
 
 
 @pytest.mark.parametrize("name", SETTINGS)

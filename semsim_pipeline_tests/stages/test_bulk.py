@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -142,6 +144,72 @@ def test_a_damaged_state_file_is_one_readable_failure(workspace: Workspace) -> N
     failed = [each for each in run(workspace) if isinstance(each, Failure)]
     assert failed
     assert "left@classical.json cannot be read" in failed[0].reason
+
+
+@pytest.mark.parametrize("file", [state.dataset_file, state.embedding_file])
+def test_a_state_of_another_version_is_one_readable_failure(
+    workspace: Workspace, file: Callable[[Path, str], Path]
+) -> None:
+    run(workspace)
+    path = file(workspace.home, "left" if file is state.dataset_file else "left@classical")
+    path.write_text('{"dataset": {}, "other": 1}', encoding="utf-8")
+    failed = [each for each in run(workspace) if isinstance(each, Failure)]
+    assert failed
+    assert f"{path} is of another version" in failed[0].reason
+
+
+def test_rows_of_an_older_decoder_are_not_scored(workspace: Workspace) -> None:
+    run(workspace)
+    path = state.embedding_file(workspace.home, "left@classical")
+    known = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**known, "decode_version": known["decode_version"] - 1}), encoding="utf-8")
+    [found] = scores.score_pairs(workspace, ["left~right@classical"])
+    assert isinstance(found, Failure)
+    assert "by another version" in found.reason
+    assert computed(run(workspace)) == {"embeddings": 1}
+
+
+def test_two_aliases_of_one_encoder_stand_side_by_side(workspace: Workspace) -> None:
+    path = workspace.home / "catalog.yaml"
+    text = path.read_text(encoding="utf-8").replace("classical: classical", "classical: classical\n  again: classical")
+    path.write_text(text, encoding="utf-8")
+    found = run(Workspace.open(workspace.home), "inside")
+    [matrix] = [each for each in found if isinstance(each, Outcome) and each.stage == "similarity_matrix"]
+    assert (matrix.row_count, len(matrix.pictures)) == (2, 2)
+
+
+def test_other_words_are_another_page_and_nothing_else(workspace: Workspace) -> None:
+    run(workspace)
+    path = workspace.home / "catalog.yaml"
+    text = path.read_text(encoding="utf-8").replace("{across: left", "{description: One folder., across: left")
+    path.write_text(text, encoding="utf-8")
+    assert computed(run(Workspace.open(workspace.home))) == {"report": 1}
+    assert "One folder." in (workspace.home / "reports" / "inside" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_value_that_another_filter_leaves_empty_is_known_all_the_same(workspace: Workspace) -> None:
+    import polars as pl
+
+    images = sorted((workspace.home / "left").rglob("*.png"))[:30]
+    rows = [{"image": {"bytes": path.read_bytes(), "path": path.name}} for path in images]
+    classes = ["dog"] * 10 + ["cat", "dog"] * 10
+    labelled = pl.DataFrame(rows).with_columns(
+        pl.Series("label", ["REAL"] * 10 + ["FAKE"] * 20), pl.Series("class", classes)
+    )
+    labelled.write_parquet(workspace.home / "pets.parquet")
+    (workspace.home / "catalog.yaml").write_text(
+        "datasets: {pets: {spec: pets.parquet, values: {label: [REAL, FAKE], class: [dog, cat]}}}\n"
+        "encoders: {classical: classical}\n"
+        "comparisons: {both: {pairs: [['pets[label=REAL,class=dog|cat]', 'pets[label=FAKE,class=dog|cat]']]}}\n",
+        encoding="utf-8",
+    )
+    changed = Workspace.open(workspace.home)
+    found = run(changed)
+    assert not [each for each in found if isinstance(each, Failure)]
+    [pair] = changed.catalog.pairs.values()
+    stored = current_score(workspace.home, pair.key)
+    assert stored is not None
+    assert stored.comparison.to_json() == semsim.compare(pair.reference.text, pair.candidate.text).to_json()
 
 
 def test_the_graph_and_compare_give_the_same_numbers(workspace: Workspace) -> None:
