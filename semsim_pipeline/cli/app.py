@@ -21,6 +21,7 @@ from semsim_pipeline.cli.encoders import encoders
 from semsim_pipeline.cli.listing import list_
 from semsim_pipeline.cli.rescore import rescore
 from semsim_pipeline.cli.score import score
+from semsim_pipeline.cli.status import status
 from semsim_pipeline.cli.ui import ui
 from semsim_pipeline.errors import SemsimError
 
@@ -42,7 +43,7 @@ def semsim() -> None:
     """
 
 
-for command in (demo, compare, score, embed, rescore, ui, list_, encoders):
+for command in (demo, compare, score, embed, rescore, status, ui, list_, encoders):
     semsim.add_command(command)
 
 

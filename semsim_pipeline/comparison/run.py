@@ -13,7 +13,7 @@ from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.results import Comparison
-from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_version
+from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_inputs, score_version
 from semsim_pipeline.comparison.selected import SelectedView, select_all
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.listing import list_together
@@ -148,8 +148,8 @@ def _pair_by_pair(
         permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
         metrics=options.metrics,
     )
-    versions = [score_version(selected[one], selected[other], encoder, scoring) for one, other in pairs]
-    stored = [find_result(home, version, encoder.background) for version in versions]
+    inputs = [score_inputs(selected[one], selected[other], encoder, scoring) for one, other in pairs]
+    stored = [find_result(home, score_version(each), encoder.background) for each in inputs]
     uses = Counter(spec for pair, found in zip(pairs, stored, strict=True) if found is None for spec in set(pair))
     sets = open_sets(home, {spec: view for spec, view in selected.items() if uses[spec]})
     progress.start("score", len(pairs))
@@ -166,7 +166,7 @@ def _pair_by_pair(
                 seed=scoring.seed,
                 permutations=scoring.permutations,
             )
-            found = keep_result(home, versions[number], comparison, time.perf_counter() - began)
+            found = keep_result(home, inputs[number], comparison, time.perf_counter() - began)
             new += 1
             for spec in {reference, candidate}:
                 uses[spec] -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SCHEMA = 1
 VERSION_DIGITS = 32
 
+Inputs = Mapping[str, str | int | None]
+"""What a score depends on: a name for people, and a value that differs where the score may."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredScore:
@@ -32,6 +35,7 @@ class StoredScore:
     scored_at: str
     seconds: float
     comparison: Comparison
+    inputs: Inputs = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +47,26 @@ class Scoring:
     metrics: Sequence[str] | None = None
 
 
-def score_version(reference: SelectedView, candidate: SelectedView, encoder: EncoderIdentity, scoring: Scoring) -> str:
-    """SHA-256 in hex of everything that a comparison's record depends on: names, rows in order, the encoder with its
-    set and background, seed, permutations, metrics asked for, and the version of the metrics' code."""
-    return digest_of(
-        {
-            "code": SCORE_VERSION,
-            "reference": [reference.name, reference.version()],
-            "candidate": [candidate.name, candidate.version()],
-            "encoder": [encoder.name, encoder.fingerprint],
-            "background": None if encoder.background is None else encoder.background.id,
-            "seed": scoring.seed,
-            "permutations": scoring.permutations,
-            "metrics": None if scoring.metrics is None else tuple(sorted(set(scoring.metrics))),
-        }
-    )
+def score_inputs(
+    reference: SelectedView, candidate: SelectedView, encoder: EncoderIdentity, scoring: Scoring
+) -> Inputs:
+    """Everything that a comparison's record depends on, by name: the sides with their rows in order, the encoder with
+    its set and background, seed, permutations, the metrics asked for, and the version of the metrics' code."""
+    return {
+        "metric code": SCORE_VERSION,
+        "reference": f"{reference.name} ({reference.n} images, {reference.version()})",
+        "candidate": f"{candidate.name} ({candidate.n} images, {candidate.version()})",
+        "encoder": f"{encoder.name} ({encoder.fingerprint})",
+        "background": None if encoder.background is None else encoder.background.id,
+        "seed": scoring.seed,
+        "permutations": scoring.permutations,
+        "metrics": None if scoring.metrics is None else ",".join(sorted(set(scoring.metrics))),
+    }
+
+
+def score_version(inputs: Inputs) -> str:
+    """SHA-256 in hex of a score's inputs."""
+    return digest_of(dict(inputs))
 
 
 def result_file(home: Path, version: str) -> Path:
@@ -82,6 +91,7 @@ def find_result(home: Path, version: str, background: Background | None = None) 
             scored_at=str(found["scored_at"]),
             seconds=float(str(found["seconds"])),
             comparison=_with_background(from_record(record), background),
+            inputs=_inputs(found.get("inputs")),
         )
     except (StoreError, KeyError, ValueError):
         return None
@@ -94,10 +104,17 @@ def _with_background(found: Comparison, background: Background | None) -> Compar
     return replace(found, background=background, similarity=headline)
 
 
-def keep_result(home: Path, version: str, comparison: Comparison, seconds: float) -> StoredScore:
+def _inputs(found: object) -> Inputs:
+    kept = found.items() if isinstance(found, Mapping) else ()
+    return {str(name): value if isinstance(value, int | None) else str(value) for name, value in kept}
+
+
+def keep_result(home: Path, inputs: Inputs, comparison: Comparison, seconds: float) -> StoredScore:
     """Keep a score. Raises StoreError."""
+    version = score_version(inputs)
     stored = StoredScore(
         version=version,
+        inputs=inputs,
         scored_at=datetime.now(UTC).isoformat(timespec="seconds"),
         seconds=round(seconds, 3),
         comparison=comparison,
@@ -109,6 +126,7 @@ def keep_result(home: Path, version: str, comparison: Comparison, seconds: float
             "version": version,
             "scored_at": stored.scored_at,
             "seconds": stored.seconds,
+            "inputs": dict(inputs),
             "result": comparison.to_json(),
             "record": to_record(comparison),
         },

@@ -76,6 +76,17 @@ def select_from_dataset(dataset: DatasetView, view: View, manifest: Path, embedd
     Raises EmptyDatasetError, UnknownNameError (a value that its column does not hold).
     Memory: the manifest's paths, labels and ids.
     """
+    frame = selected_rows(dataset, view, manifest)
+    good = _kept(frame.lazy(), embeddings)
+    if good.is_empty():
+        raise EmptyDatasetError(f"None of the {len(frame)} images in {view.canonical()!r} could be used.")
+    return SelectedView(
+        name=view.canonical(), source=dataset.source, key=embeddings.key, rows=good, failed=len(frame) - len(good)
+    )
+
+
+def selected_rows(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFrame:
+    """The manifest's rows that a view selects, embedded or not. Raises EmptyDatasetError, UnknownNameError."""
     import polars as pl
 
     known = {label: LABEL_PREFIX + label for label in dataset.source.label_columns} | {GROUP: GROUP}
@@ -99,12 +110,7 @@ def select_from_dataset(dataset: DatasetView, view: View, manifest: Path, embedd
             sample.add(path)
         sample.finish()
         frame = frame.filter(pl.Series([sample.takes(path) for path in paths]))
-    good = _kept(frame.lazy(), embeddings)
-    if good.is_empty():
-        raise EmptyDatasetError(f"None of the {len(frame)} images in {view.canonical()!r} could be used.")
-    return SelectedView(
-        name=view.canonical(), source=dataset.source, key=embeddings.key, rows=good, failed=len(frame) - len(good)
-    )
+    return frame
 
 
 def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:

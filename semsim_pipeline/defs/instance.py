@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import dagster as dg
-from yaml import YAMLError
+from yaml import YAMLError  # type: ignore[import-untyped]  # what Dagster reads its settings with
 
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.home import cannot_write

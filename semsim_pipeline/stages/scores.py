@@ -12,11 +12,13 @@ from semsim_pipeline.comparison.assess import EncoderIdentity, assess
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.score_store import (
+    Inputs,
     Scoring,
     StoredScore,
     find_result,
     keep_result,
     result_file,
+    score_inputs,
     score_version,
 )
 from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
@@ -37,13 +39,18 @@ BATCH_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedPair:
-    """A pair whose rows are known, before a number of it is read. version: of its score."""
+    """A pair whose rows are known, before a number of it is read. inputs: all that its score depends on."""
 
     pair: Pair
     reference: SelectedView
     candidate: SelectedView
     encoder: EncoderIdentity
-    version: str
+    inputs: Inputs
+
+    @property
+    def version(self) -> str:
+        """Of the score that these inputs give."""
+        return score_version(self.inputs)
 
 
 class Planner:
@@ -60,8 +67,8 @@ class Planner:
         reference, candidate = (self._side(side, pair.encoder) for side in (pair.reference, pair.candidate))
         encoder = self._encoder(pair.encoder)
         scoring = Scoring(seed=pair.seed, permutations=self._workspace.permutations)
-        version = score_version(reference, candidate, encoder, scoring)
-        return PlannedPair(pair=pair, reference=reference, candidate=candidate, encoder=encoder, version=version)
+        inputs = score_inputs(reference, candidate, encoder, scoring)
+        return PlannedPair(pair=pair, reference=reference, candidate=candidate, encoder=encoder, inputs=inputs)
 
     def _encoder(self, alias: str) -> EncoderIdentity:
         if alias not in self._encoders:
@@ -187,7 +194,7 @@ def _score(workspace: Workspace, planned: PlannedPair, sets: Mapping[str, Embedd
             permutations=workspace.permutations,
         )
         seconds = time.perf_counter() - began
-        stored = keep_result(workspace.home, planned.version, found, seconds)
+        stored = keep_result(workspace.home, planned.inputs, found, seconds)
         make_current(workspace.home, planned.pair.key, stored)
     except (SemsimError, OSError, MemoryError) as error:
         return Failure(stage="pair_metrics", partition=planned.pair.key, error=error)

@@ -134,9 +134,10 @@ def test_nohup_is_respected_and_other_signals_end_the_servers(tmp_path: Path) ->
     command = [sys.executable, "-c", "import time; time.sleep(60)"]
     with ui.Servers(command, {}, tmp_path) as servers:
         signal.raise_signal(signal.SIGHUP)
-        assert not servers.asked_to_end
+        asked = [servers.asked_to_end]
         signal.raise_signal(signal.SIGTERM)
-        assert servers.asked_to_end == signal.SIGTERM
+        asked.append(servers.asked_to_end)
+    assert asked == [0, signal.SIGTERM]
 
 
 class Answering(BaseHTTPRequestHandler):
@@ -155,3 +156,19 @@ def test_a_proxy_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) 
         Thread(target=server.serve_forever, daemon=True).start()
         assert ui._answers(f"http://127.0.0.1:{server.server_port}")
         server.shutdown()
+
+
+def test_status_in_words_as_json_and_as_a_check(semsim: Semsim, catalog: Path) -> None:
+    import json
+
+    before = semsim("status", "--check")
+    assert before.code == 1
+    assert "1 pairs: 1 missing." in before.out
+    assert "semsim rescore" in before.out
+    assert semsim("rescore", "-q").code == 0
+    assert semsim("status", "--check").code == 0
+    assert json.loads(semsim("status", "--json").out) == {"pairs": {"left~right@classical": {"state": "fresh"}}}
+    write_pictures(catalog.parent / "left", 1, seed=50, name="new.png")
+    found = json.loads(semsim("status", "--json").out)["pairs"]["left~right@classical"]
+    assert found["state"] == "stale"
+    assert "left: manifest" in found["why"]
