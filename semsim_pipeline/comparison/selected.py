@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +36,7 @@ class SelectedView:
     key: SetKey
     rows: pl.DataFrame
     failed: int
+    _known: list[str] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def n(self) -> int:
@@ -50,7 +51,13 @@ class SelectedView:
         """SHA-256 in hex of what scores depend on: contents and groups, in order, the encoder's set, the failures.
 
         Paths, labels and stamps are no part of it: a renamed or touched file leaves every score as it is.
+        Computed once: a class of 5,000 images takes 8 ms, and of a hundred classes each is in 99 pairs.
         """
+        if not self._known:
+            self._known.append(self._version())
+        return self._known[0]
+
+    def _version(self) -> str:
         import hashlib
 
         digest = hashlib.sha256()

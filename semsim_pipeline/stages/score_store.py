@@ -7,6 +7,7 @@ from pathlib import Path
 from semsim_pipeline.comparison.score_store import StoredScore, find_result
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.store.locks import locked
 
 
 def pair_file(home: Path, key: str) -> Path:
@@ -23,12 +24,14 @@ def current_score(home: Path, key: str) -> StoredScore | None:
 def make_current(home: Path, key: str, stored: StoredScore) -> None:
     """Point to a result, and remember the ones before: the pair's history. Raises StoreError."""
     path = pair_file(home, key)
-    try:
-        pointer = read_json(path) or {}
-    except StoreError:
-        pointer = {}  # damaged: begun anew, the results themselves are elsewhere
-    if pointer.get("current") == stored.version:
-        return
-    past = pointer.get("history")
-    event = {"version": stored.version, "scored_at": stored.scored_at}
-    write_json(path, {"current": stored.version, "history": [*(past if isinstance(past, list) else []), event]})
+    # A run of the UI and `semsim rescore` may score one pair at once: neither may lose what the other remembered.
+    with locked(home / "scores" / ".pairs.lock"):
+        try:
+            pointer = read_json(path) or {}
+        except StoreError:
+            pointer = {}  # damaged: begun anew, the results themselves are elsewhere
+        if pointer.get("current") == stored.version:
+            return
+        past = pointer.get("history")
+        event = {"version": stored.version, "scored_at": stored.scored_at}
+        write_json(path, {"current": stored.version, "history": [*(past if isinstance(past, list) else []), event]})

@@ -7,18 +7,21 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import semsim_pipeline as semsim
 from semsim_pipeline.comparison import score_store
+from semsim_pipeline.comparison.selected import SelectedView
 from semsim_pipeline.errors import UnknownNameError
 from semsim_pipeline.plots import base as plots
 from semsim_pipeline.stages import scores, state
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
 from semsim_pipeline.stages.outcome import STAGES, Failure, Outcome
-from semsim_pipeline.stages.score_store import current_score
+from semsim_pipeline.stages.score_store import current_score, make_current, pair_file
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
 from semsim_pipeline_tests.stages.conftest import N
@@ -52,6 +55,22 @@ def test_nothing_changed_computes_nothing_and_reads_no_embedding(
     assert computed(again) == {}
     versions = {(each.stage, each.partition): each.version for each in again if isinstance(each, Outcome)}
     assert versions == {key: each.version for key, each in before.items() if isinstance(each, Outcome)}
+
+
+def test_the_rows_of_a_side_are_hashed_once_for_all_its_pairs(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: Counter[str] = Counter()
+    original = SelectedView._version
+
+    def counted(view: SelectedView) -> str:
+        hashed[view.name] += 1
+        return original(view)
+
+    monkeypatch.setattr(SelectedView, "_version", counted)
+    run(workspace)
+    assert hashed.keys() >= {"left", "left[label=blobs]"}
+    assert set(hashed.values()) == {2}  # to score, and to draw
 
 
 def test_a_touch_computes_nothing(workspace: Workspace) -> None:
@@ -167,6 +186,18 @@ def test_rows_of_an_older_decoder_are_not_scored(workspace: Workspace) -> None:
     assert isinstance(found, Failure)
     assert "by another version" in found.reason
     assert computed(run(workspace)) == {"embeddings": 1}
+
+
+def test_two_writers_of_one_pair_both_stay_in_its_history(workspace: Workspace) -> None:
+    run(workspace, "inside")
+    key = "left.blobs~left.stripes@classical"
+    stored = current_score(workspace.home, key)
+    assert stored is not None
+    others = [replace(stored, version=f"{number:064d}") for number in range(24)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda each: make_current(workspace.home, key, each), others))
+    pointer = json.loads(pair_file(workspace.home, key).read_text(encoding="utf-8"))
+    assert {event["version"] for event in pointer["history"]} == {each.version for each in (stored, *others)}
 
 
 def test_two_aliases_of_one_encoder_stand_side_by_side(workspace: Workspace) -> None:
