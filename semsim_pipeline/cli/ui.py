@@ -17,7 +17,7 @@ import click
 
 from semsim_pipeline.errors import WorkError, WrongCallError
 
-SECONDS_TO_END = 7.0
+SECONDS_TO_END = 6.0
 """What the servers get to end by themselves after a signal, before they are killed."""
 SECONDS_TO_START = 120.0
 PORTS_TRIED = 50
@@ -50,9 +50,12 @@ def ui(host: str, port: int) -> int:
 
 
 def _dagster_home(home: Path) -> Path:
-    from semsim_pipeline.defs.instance import prepare_dagster_home
+    """Dagster's folder, its database made and runs of killed terminals marked, before several processes open it."""
+    from semsim_pipeline.defs.instance import fail_dead_runs, instance_of
 
-    return prepare_dagster_home(home)
+    with instance_of(home) as instance:
+        fail_dead_runs(instance)
+    return home / "dagster"
 
 
 def _serve(home: Path, folder: Path, host: str, port: int) -> int:

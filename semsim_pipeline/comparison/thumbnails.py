@@ -63,13 +63,22 @@ def thumbnails(view: SelectedView, rows: Sequence[int], side: int = THUMBNAIL_SI
     that was embedded, is a grey tile, never an error.
     Memory: the thumbnails and one decoded image.
     """
+    return thumbnails_and_lost(view, rows, side)[0]
+
+
+def thumbnails_and_lost(
+    view: SelectedView, rows: Sequence[int], side: int = THUMBNAIL_SIDE
+) -> tuple[NDArray[np.uint8], int]:
+    """As `thumbnails`, and how many of the distinct rows became grey tiles."""
     out = np.full((len(rows), side, side, 3), TILE_GREY, dtype=np.uint8)
     places: dict[int, list[int]] = {}
     for place, row in enumerate(rows):
         places.setdefault(int(row), []).append(place)
+    found = 0
     for row, pixels in _images(view, sorted(places)):
         out[places[row]] = boxed(pixels, side)
-    return out
+        found += 1
+    return out, len(places) - found
 
 
 def _images(view: SelectedView, rows: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8]]]:

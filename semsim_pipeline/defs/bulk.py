@@ -22,7 +22,9 @@ class RescoreConfig(dg.Config):
     comparison: str | None = Field(default=None, description="One comparison of the catalogue; all where it is empty.")
 
 
-@dg.op(name=OP, out=dg.Out(dg.Nothing), pool="extraction")
+# In no pool: a terminal that was closed over a run would hold its place for ever, and the store's own locks keep two
+# extractions of one encoder apart as it is.
+@dg.op(name=OP, out=dg.Out(dg.Nothing))
 def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, workspace: SemsimWorkspace) -> None:
     """Scan, embed, score, draw and report whatever changed; an event for each partition that this made current."""
     from semsim_pipeline.stages.bulk import bring_up_to_date as bulk

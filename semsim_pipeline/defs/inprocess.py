@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from semsim_pipeline.defs.bulk import OP, rescore
-from semsim_pipeline.defs.instance import instance_of
+from semsim_pipeline.defs.instance import fail_dead_runs, instance_of, process_tag
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.watch import watched_by
 from semsim_pipeline.errors import WorkError
@@ -40,13 +40,14 @@ def rescore_in_process(
     if comparison is not None:
         config["ops"] = {OP: {"config": {"comparison": comparison}}}
     with instance_of(home) as instance, watched_by(progress) as seen:
+        fail_dead_runs(instance)
         run = rescore.execute_in_process(
             run_config=config,
             instance=instance,
             resources={"workspace": SemsimWorkspace()},
             raise_on_error=False,
             # Whoever started it sees how it ends: Dagster's daemon must not start it again behind their back.
-            tags={"dagster/max_retries": "0", **(tags or {})},
+            tags={"dagster/max_retries": "0", **process_tag(), **(tags or {})},
         )
         if isinstance(seen.error, dg.DagsterExecutionInterruptedError):
             raise KeyboardInterrupt from seen.error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +18,7 @@ from semsim_pipeline.home import cannot_write
 from semsim_pipeline.store.locks import locked
 from semsim_pipeline.store.writer import write_text
 
+PROCESS_TAG = "semsim/process"
 SETTINGS = ("dagster.yaml", "workspace.yaml")
 NO_DATABASE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """Dagster names its SQLite files by URL and quotes nothing: with these in it another file, or none, is opened."""
@@ -71,3 +73,33 @@ def instance_of(home: Path) -> Iterator[dg.DagsterInstance]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def process_tag() -> dict[str, str]:
+    """The tag by which a run in this process is found again after the process was killed."""
+    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
+
+
+def fail_dead_runs(instance: dg.DagsterInstance) -> int:
+    """Mark runs in terminals that are gone (kill -9, a closed laptop) as failed; how many.
+
+    Nothing else would: a run inside a command has no launcher that looks after it, and would show as running for ever.
+    """
+    unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
+    dead = [run for run in instance.get_runs(unfinished) if _is_dead(run.tags.get(PROCESS_TAG))]
+    for run in dead:
+        instance.report_run_failed(run, "Its process ended without a word; what it had done is kept.")
+    return len(dead)
+
+
+def _is_dead(tag: str | None) -> bool:
+    host, _, pid = (tag or "").rpartition(":")
+    if not pid.isdigit() or host != platform.node():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # somebody else's process has the number now
+        return True
+    return False

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.comparison.thumbnails import PictureSide, thumbnails
+from semsim_pipeline.comparison.thumbnails import PictureSide, thumbnails_and_lost
+from semsim_pipeline.errors import StoreError
 from semsim_pipeline.plots.base import PLOTS, Album, PairInput, Picture
 
 
-def draw_pair(pair: PairInput, seed: int) -> tuple[Picture, ...]:
+def draw_pair(pair: PairInput, seed: int, *, strict: bool = False) -> tuple[Picture, ...]:
     """Every registered plot of a pair, in the plots' order.
 
     seed: of every draw (which images, where the map begins). The same input gives the same bytes on one machine.
+    strict: an image that is no longer what was embedded is a StoreError, not a grey tile: for pictures that are kept.
     Memory: beside the embeddings, their unit rows and one tile; the map's sample.
     """
     from threadpoolctl import threadpool_limits
@@ -24,12 +26,18 @@ def draw_pair(pair: PairInput, seed: int) -> tuple[Picture, ...]:
     with threadpool_limits(limits=1):
         plans = [plot.plan(pair, seed) for plot in sorted(PLOTS, key=lambda plot: plot.order)]
         album = Album(
-            reference=_images(pair.reference, [row for plan in plans for row in plan.wanted.reference]),
-            candidate=_images(pair.candidate, [row for plan in plans for row in plan.wanted.candidate]),
+            reference=_images(pair.reference, [row for plan in plans for row in plan.wanted.reference], strict=strict),
+            candidate=_images(pair.candidate, [row for plan in plans for row in plan.wanted.candidate], strict=strict),
         )
         return tuple(plan.draw(album) for plan in plans)
 
 
-def _images(side: PictureSide, rows: list[int]) -> Mapping[int, NDArray[np.uint8]]:
+def _images(side: PictureSide, rows: list[int], *, strict: bool) -> Mapping[int, NDArray[np.uint8]]:
     distinct = sorted(set(rows))
-    return dict(zip(distinct, thumbnails(side.selected, distinct), strict=True))
+    images, lost = thumbnails_and_lost(side.selected, distinct)
+    if strict and lost:
+        raise StoreError(
+            f"{lost} of {len(distinct)} images of {side.selected.name} to show are not what was embedded any more: "
+            "bring the dataset up to date (`dataset_manifest`, or `semsim rescore`) and draw again."
+        )
+    return dict(zip(distinct, images, strict=True))

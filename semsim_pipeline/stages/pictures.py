@@ -88,4 +88,4 @@ def _drawn(workspace: Workspace, planned: PlannedPair, score: StoredScore) -> tu
 
     reference, candidate = picture_sides(workspace.home, planned.reference, planned.candidate)
     pair = PairInput(comparison=score.comparison, reference=reference, candidate=candidate)
-    return draw_pair(pair, planned.pair.seed)
+    return draw_pair(pair, planned.pair.seed, strict=True)

@@ -12,8 +12,16 @@ from filelock import FileLock, Timeout
 
 from semsim_pipeline.catalog import load_catalog
 from semsim_pipeline.defs.assets import assets_of
+from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.inprocess import rescore_in_process
-from semsim_pipeline.defs.instance import SETTINGS, instance_of, prepare_dagster_home
+from semsim_pipeline.defs.instance import (
+    PROCESS_TAG,
+    SETTINGS,
+    fail_dead_runs,
+    instance_of,
+    prepare_dagster_home,
+    process_tag,
+)
 from semsim_pipeline.defs.partitions import NOTHING, partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.errors import StoreError, UnknownNameError
@@ -244,3 +252,27 @@ def test_ten_thousand_pairs_make_partitions(home: Path) -> None:
     partitions = partitions_of(load_catalog())
     assert len(partitions.pairs.get_partition_keys()) == 142 * 141 // 2
     assert Workspace.open(home).catalog.embedding_keys() == ["big@classical"]
+
+
+def test_a_run_whose_terminal_was_killed_is_marked_and_blocks_nobody(home: Path) -> None:
+    code = (
+        "import os; from semsim_pipeline.stages import bulk; bulk.refresh_manifest = lambda *_: os._exit(9);"
+        "from semsim_pipeline.defs.inprocess import rescore_in_process; from pathlib import Path;"
+        "from semsim_pipeline.extract.records import Silent;"
+        f"rescore_in_process(Path({str(home)!r}), Silent())"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
+    with instance_of(home) as instance:
+        assert [run.status for run in instance.get_runs()] == [dg.DagsterRunStatus.STARTED]
+    assert rescore_in_process(home, Silent(), "whole").failures == ()
+    with instance_of(home) as instance:
+        statuses = [run.status for run in instance.get_runs()]
+        assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
+        assert fail_dead_runs(instance) == 0
+
+
+def test_a_living_run_is_left_alone(home: Path, instance: dg.DagsterInstance) -> None:
+    run = instance.create_run_for_job(rescore, tags=process_tag(), status=dg.DagsterRunStatus.STARTED)
+    assert fail_dead_runs(instance) == 0
+    instance.add_run_tags(run.run_id, {PROCESS_TAG: "another-machine:1"})
+    assert fail_dead_runs(instance) == 0

@@ -16,7 +16,7 @@ import pytest
 import semsim_pipeline as semsim
 from semsim_pipeline.comparison import score_store
 from semsim_pipeline.comparison.selected import SelectedView
-from semsim_pipeline.errors import UnknownNameError
+from semsim_pipeline.errors import StoreError, UnknownNameError
 from semsim_pipeline.plots import base as plots
 from semsim_pipeline.stages import scores, state
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
@@ -297,3 +297,24 @@ def test_a_deleted_page_is_written_again(workspace: Workspace) -> None:
     page.unlink()
     assert computed(run(workspace)) == {"report": 1}
     assert page.is_file()
+
+
+@pytest.mark.real_pictures
+def test_pictures_of_images_that_moved_are_never_kept(workspace: Workspace) -> None:
+    """A grey tile is right for the moment and wrong for ever after."""
+    from semsim_pipeline.stages.pictures import draw_pair_plots
+    from semsim_pipeline.stages.scores import score_pair
+
+    pair = "left~alone@classical"
+    for found in bring_up_to_date(workspace, plan(workspace, ["whole"])):
+        if found.stage == "pair_metrics" and found.partition == pair:
+            break
+    aside = workspace.home / "aside"
+    (workspace.home / "alone").rename(aside)
+    (workspace.home / "alone").mkdir()
+    score_pair(workspace, pair)
+    with pytest.raises(StoreError, match="not what was embedded any more"):
+        draw_pair_plots(workspace, pair)
+    (workspace.home / "alone").rmdir()
+    aside.rename(workspace.home / "alone")
+    assert draw_pair_plots(workspace, pair).computed
