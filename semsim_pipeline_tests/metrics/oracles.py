@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -81,3 +83,53 @@ def mean_cosines(reference: np.ndarray, candidate: np.ndarray) -> tuple[float, f
         return float(np.mean([cosine(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]))
 
     return float(np.mean([cosine(a, b) for a in reference for b in candidate])), within(reference), within(candidate)
+
+
+def vendi(rows: np.ndarray) -> float:
+    """Friedman & Dieng 2023: exp of the Shannon entropy of the n eigenvalues of K/n, K the cosines."""
+    n = len(rows)
+    kernel = np.array([[np.dot(x, y) / math.sqrt(np.dot(x, x) * np.dot(y, y)) for y in rows] for x in rows])
+    shares = [float(v) for v in np.linalg.eigvalsh(kernel / n) if v > 1e-14]
+    return math.exp(-math.fsum(v * math.log(v) for v in shares))
+
+
+def quantile_w2_square(left: list[float], right: list[float]) -> float:
+    """W₂² of two samples on a line: the integral of the squared gap of their quantile functions, in fractions."""
+    left, right = sorted(left), sorted(right)
+    n, m = len(left), len(right)
+    levels = sorted({Fraction(i, n) for i in range(n + 1)} | {Fraction(j, m) for j in range(m + 1)})
+    total = 0.0
+    for low, high in itertools.pairwise(levels):
+        middle = (low + high) / 2
+        gap = left[math.floor(middle * n)] - right[math.floor(middle * m)]
+        total += float(high - low) * gap**2
+    return total
+
+
+def sliced_wasserstein(reference: np.ndarray, candidate: np.ndarray, onto: np.ndarray) -> float:
+    """Bonneel 2015, p = 2: the root of the mean of W₂² over the given directions."""
+    squares = [
+        quantile_w2_square([float(np.dot(x, line)) for x in reference], [float(np.dot(y, line)) for y in candidate])
+        for line in onto
+    ]
+    return math.sqrt(math.fsum(squares) / len(squares))
+
+
+def energy_v_statistic(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Székely & Rizzo 2013: means over all pairs, self-pairs included."""
+
+    def mean(left: np.ndarray, right: np.ndarray) -> float:
+        return math.fsum(math.sqrt(square(x, y)) for x in left for y in right) / (len(left) * len(right))
+
+    return 2 * mean(reference, candidate) - mean(reference, reference) - mean(candidate, candidate)
+
+
+def near_twins(reference: np.ndarray, candidate: np.ndarray) -> int:
+    """Candidate rows, not in the reference, nearer to it than the 0.1 % quantile of its own nearest distances."""
+    own = [min(math.sqrt(square(x, y)) for j, y in enumerate(reference) if j != i) for i, x in enumerate(reference)]
+    own.sort()
+    place = 0.001 * (len(own) - 1)
+    low = math.floor(place)
+    threshold = own[low] + (place - low) * (own[low + 1] - own[low])
+    known = {tuple(x) for x in reference}
+    return sum(tuple(y) not in known and min(math.sqrt(square(x, y)) for x in reference) < threshold for y in candidate)
