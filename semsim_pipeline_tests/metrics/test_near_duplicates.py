@@ -15,7 +15,7 @@ from semsim_pipeline_tests.metrics import oracles
 @functools.cache
 def sets() -> tuple[np.ndarray, np.ndarray]:
     """1,010 and 60 rows; of the candidate, 3 are near twins, 4 copies, and one is a copy's near twin."""
-    a, b = np.random.default_rng(0).normal(size=(1010, 6)), np.random.default_rng(1).normal(size=(60, 6))
+    a, b = np.random.default_rng(0).normal(size=(1010, 3)), np.random.default_rng(1).normal(size=(60, 3))
     b[:3] = a[:3] + 1e-5
     b[3:7] = a[3:7]
     b[7] = a[3] - 1e-5
@@ -29,7 +29,9 @@ def pair(a: np.ndarray, b: np.ndarray, **words: object) -> Pair:
 def test_equals_the_plain_loop_and_counts_the_planted_ones() -> None:
     a, b = sets()
     found = near_duplicates(EmbeddedSet("a", a), EmbeddedSet("b", b))
-    assert found.count == oracles.near_twins(a, b) == 4
+    count, threshold = oracles.near_twins(a, b)
+    assert found.count == count == 4
+    assert found.threshold == pytest.approx(threshold, rel=1e-12)
     assert found.expected == pytest.approx(0.056)
 
 
@@ -88,4 +90,5 @@ def test_kept_lists_are_of_the_last_other_side_only() -> None:
     assert neighbors.cross_neighbours(other, third, 1) is not first
     fresh = neighbors.cross_neighbours(other, one, 12)
     assert len(fresh.row) > len(first.row)
-    assert len(neighbors.cross_neighbours(other, one, 1).row) == len(fresh.row)
+    assert neighbors.cross_neighbours(other, one, 1) is fresh
+    assert len(neighbors.cross_neighbours(other, one, 20).row) > len(fresh.row)
