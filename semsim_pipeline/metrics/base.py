@@ -115,6 +115,11 @@ class EmbeddedSet:
         except InvalidEmbeddingsError as error:
             raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
 
+    @property
+    def has_content(self) -> bool:
+        """Codes of the images' content were given, so that equal codes name one image under any encoder."""
+        return self._content is not None
+
     @cached_property
     def content_codes(self) -> NDArray[np.uint64]:
         """uint64 [n]: equal where the images' content (or, for ready embeddings, the rows' bits) are equal."""

@@ -124,12 +124,55 @@ def energy_v_statistic(reference: np.ndarray, candidate: np.ndarray) -> float:
     return 2 * mean(reference, candidate) - mean(reference, reference) - mean(candidate, candidate)
 
 
-def near_twins(reference: np.ndarray, candidate: np.ndarray) -> int:
-    """Candidate rows, not in the reference, nearer to it than the 0.1 % quantile of its own nearest distances."""
+def near_twins(reference: np.ndarray, candidate: np.ndarray) -> tuple[int, float]:
+    """(count, threshold): rows new to the reference, nearer to it than the 0.1 % quantile of its own nearest."""
     own = [min(math.sqrt(square(x, y)) for j, y in enumerate(reference) if j != i) for i, x in enumerate(reference)]
     own.sort()
     place = 0.001 * (len(own) - 1)
     low = math.floor(place)
     threshold = own[low] + (place - low) * (own[low + 1] - own[low])
     known = {tuple(x) for x in reference}
-    return sum(tuple(y) not in known and min(math.sqrt(square(x, y)) for x in reference) < threshold for y in candidate)
+    near = [min(math.sqrt(square(x, y)) for x in reference) < threshold for y in candidate]
+    return sum(is_near and tuple(y) not in known for is_near, y in zip(near, candidate, strict=True)), threshold
+
+
+def hsic_unbiased(k: np.ndarray, other: np.ndarray) -> float:
+    """Song 2012, equation 5, on full kernel matrices; the trace is of the matrix product."""
+    n = len(k)
+    k, other = k - np.diag(np.diag(k)), other - np.diag(np.diag(other))
+    one = np.ones(n)
+    value = np.trace(k @ other) + (one @ k @ one) * (one @ other @ one) / ((n - 1) * (n - 2))
+    return float((value - 2 * (one @ k @ other @ one) / (n - 2)) / (n * (n - 3)))
+
+
+def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
+    """Kornblith 2019 with the unbiased HSIC."""
+    a, b = first @ first.T, second @ second.T
+    return hsic_unbiased(a, b) / math.sqrt(hsic_unbiased(a, a) * hsic_unbiased(b, b))
+
+
+def nearest_by_product(rows: np.ndarray, k: int) -> list[set[int]]:
+    """Each row's k others of the largest inner product."""
+    out = []
+    for i, x in enumerate(rows):
+        products = {j: float(np.dot(x, y)) for j, y in enumerate(rows) if j != i}
+        out.append(set(sorted(products, key=lambda j: -products[j])[:k]))
+    return out
+
+
+def mutual_knn(first: np.ndarray, second: np.ndarray, k: int) -> float:
+    """Huh 2024: the mean overlap of k-nearest lists."""
+    lists = zip(nearest_by_product(first, k), nearest_by_product(second, k), strict=True)
+    return float(np.mean([len(a & b) / k for a, b in lists]))
+
+
+def cknna(first: np.ndarray, second: np.ndarray, k: int) -> float:
+    """Huh 2024: CKA of the kernels masked to pairs that are neighbours in both."""
+
+    def alignment(a: np.ndarray, b: np.ndarray) -> float:
+        mask = np.zeros((len(a), len(a)))
+        for i, (one, other) in enumerate(zip(nearest_by_product(a, k), nearest_by_product(b, k), strict=True)):
+            mask[i, list(one & other)] = 1
+        return hsic_unbiased(mask * (a @ a.T), mask * (b @ b.T))
+
+    return alignment(first, second) / math.sqrt(alignment(first, first) * alignment(second, second))
