@@ -202,9 +202,12 @@ def cluster_count(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int =
 def cluster_labels(side: EmbeddedSet, k: int, *, seed: int = 0) -> list[str]:
     """A name a row (`cluster 1` is the largest) by seeded k-means on the rows as given; the order of rows changes
     nothing. Memory: a sample of 2,000 rows in float64, and one block."""
+    from threadpoolctl import threadpool_limits
+
     model = _fitted(_sample(side, seed), k, seed)
     blocks = (side.rows[i : i + TILE_ROWS].astype(np.float64) for i in range(0, len(side), TILE_ROWS))
-    code = np.concatenate([model.predict(block) for block in blocks])
+    with threadpool_limits(1, user_api="openmp"):
+        code = np.concatenate([model.predict(block) for block in blocks])
     rank = np.argsort(np.argsort(-np.bincount(code, minlength=k), kind="stable"))
     return [f"cluster {rank[each] + 1}" for each in code]
 
@@ -222,6 +225,9 @@ def _sample(side: EmbeddedSet, seed: int) -> Floats:
 
 def _fitted(rows: Floats, k: int, seed: int) -> KMeans:
     from sklearn.cluster import KMeans
+    from threadpoolctl import threadpool_limits
 
     state = int(generator(seed, "class_matching", "k-means", k).integers(1 << 31))
-    return KMeans(n_clusters=k, n_init=4, random_state=state).fit(rows)
+    # k-means' own threads wait for each other in a spin: on a busy machine a fit of 0.1 s took minutes.
+    with threadpool_limits(1, user_api="openmp"):
+        return KMeans(n_clusters=k, n_init=4, random_state=state).fit(rows)
