@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 from semsim_pipeline.comparison.results import Comparison
-from semsim_pipeline.metrics.base import MetricFacts, metric_facts
+from semsim_pipeline.metrics.base import Group, MetricFacts, metric_facts
 from semsim_pipeline.metrics.verdict import ALPHA
 from semsim_pipeline.records import MetricValue
 
-GROUPS = ("headline", "location", "distribution", "shape", "support", "proximity", "separability", "leakage")
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 def ordered_metrics(result: Comparison) -> list[tuple[MetricFacts, MetricValue]]:

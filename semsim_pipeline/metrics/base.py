@@ -20,7 +20,18 @@ from semsim_pipeline.records import Background, MetricValue
 from semsim_pipeline.registry import Registry
 
 Cost = Literal["one pass", "blocks", "neighbours", "subsample"]
-Group = Literal["headline", "location", "distribution", "shape", "support", "proximity", "separability", "leakage"]
+Group = Literal[
+    "headline",
+    "location",
+    "distribution",
+    "shape",
+    "diversity",
+    "transport",
+    "support",
+    "proximity",
+    "separability",
+    "leakage",
+]
 
 DEFAULT_WORKING_MEMORY = 64 << 20
 DEFAULT_PERMUTATIONS = 999
@@ -35,7 +46,8 @@ class MetricFacts:
 
     symmetric: exchanging the sides leaves it unchanged. higher_is_closer: None where neither direction is closer.
     range: closed bounds, ±inf where open. at_identity: the value of a set against itself, None where it depends on n.
-    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side.
+    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side;
+    min_reference: in the reference, where it needs more than the candidate.
     needs: other inputs than rows (`background`, `content`). meaning: one line for someone who did not study
     statistics. source: the paper.
     """
@@ -52,6 +64,7 @@ class MetricFacts:
     meaning: str
     source: str
     needs: tuple[str, ...] = ()
+    min_reference: int = 0
 
 
 class EmbeddedSet:
@@ -101,6 +114,11 @@ class EmbeddedSet:
             return unit_rows(self.rows)
         except InvalidEmbeddingsError as error:
             raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
+
+    @property
+    def has_content(self) -> bool:
+        """Codes of the images' content were given, so that equal codes name one image under any encoder."""
+        return self._content is not None
 
     @cached_property
     def content_codes(self) -> NDArray[np.uint64]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import METRICS, NO_GROUP, Z_95, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.units import layout_of
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
 
@@ -38,6 +39,31 @@ def _sample(side: EmbeddedSet, word: str, seed: int) -> NDArray[np.intp]:
     return np.sort(generator(seed, "c2st", word).choice(len(side), MOST_ROWS, replace=False))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Together:
+    """What one fold must hold together, a code per row over both sides (an image alone has one of its own).
+
+    grouped: some of it are groups, which may be large: folds are then dealt by size, not by count.
+    """
+
+    codes: NDArray[np.uint64]
+    grouped: bool
+
+
+def _together(sides: tuple[EmbeddedSet, EmbeddedSet], chosen: list[NDArray[np.intp]]) -> _Together | None:
+    """Copies of one image, also across the sides; groups; what a chain of the two connects. None where there are
+    neither."""
+    content = np.concatenate([side.content_codes[rows] for side, rows in zip(sides, chosen, strict=True)])
+    groups = _groups(sides, chosen)
+    if len(np.unique(content)) == len(content):
+        return None if groups is None else _Together(codes=groups, grouped=True)
+    if groups is None:
+        return _Together(codes=content, grouped=False)
+    layout = layout_of(*sides)
+    units = np.concatenate([layout.reference.unit[chosen[0]], layout.candidate.unit[chosen[1]]])
+    return _Together(codes=units.astype(np.uint64), grouped=True)
+
+
 def _groups(sides: tuple[EmbeddedSet, EmbeddedSet], chosen: list[NDArray[np.intp]]) -> NDArray[np.uint64] | None:
     """A group code per row over both sides (an ungrouped image is a group of its own); None without groups."""
     if all(side.group_codes is None for side in sides):
@@ -59,8 +85,9 @@ def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Se
     """Out-of-fold AUC of a logistic classifier (C = 1, unscaled rows as given), candidate as the positive class.
 
     Five stratified shuffled folds (random_state 0), scores pooled over folds; folds keep the images of a group
-    together. Above 2,000 rows a side a sample is drawn, by `seed`. Never the training AUC. 0.5 expected where the
-    classifier sees no difference; below 0.5 where a set is compared with copies of itself.
+    together, and copies of one image, also across the sides. Above 2,000 rows a side a sample is drawn, by `seed`.
+    Never the training AUC. 0.5 expected where the classifier sees no difference, and where a set is compared with
+    copies of itself.
     The interval takes the scores as given and leaves out what another training sample would change: it held 0.5 in
     83 % of 100 comparisons of one distribution (200 rows a side, d = 6), not in 95 %.
     Raises: TooFewSamplesError below five rows (or groups) a side; UndefinedMetricError where a fold has one side only.
@@ -74,7 +101,7 @@ def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Se
     chosen = [_sample(side, word, seed) for side, word in zip(sides, ("reference", "candidate"), strict=True)]
     rows = np.concatenate([side.rows[at].astype(np.float64) for side, at in zip(sides, chosen, strict=True)])
     labels = np.repeat([0, 1], [len(at) for at in chosen])
-    scores, converged = _out_of_fold(rows, labels, _groups(sides, chosen))
+    scores, converged = _out_of_fold(rows, labels, _together(sides, chosen))
     auc, variance = delong(scores[labels == 0], scores[labels == 1])
     half = Z_95 * math.sqrt(variance)
     return Separability(
@@ -86,26 +113,49 @@ def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Se
     )
 
 
+def _folds(
+    labels: NDArray[np.int64], together: _Together | None
+) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """(train, test) places of five stratified folds; with copies and no groups, each image is dealt once, as by
+    its first copy, and the others follow it, so that the folds are those of a set without copies."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+    plain = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    if together is None:
+        yield from plain.split(labels, labels)
+        return
+    for word, label in (("reference", 0), ("candidate", 1)):
+        found = len(np.unique(together.codes[labels == label]))
+        if found < FOLDS:
+            raise TooFewSamplesError(f"needs at least {FOLDS} independent images or groups a side; {word} has {found}")
+    if together.grouped:
+        yield from StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(labels, labels, together.codes)
+        return
+    _, first, copy_of = np.unique(together.codes, return_index=True, return_inverse=True)
+    dealt = np.sort(first)
+    place = np.searchsorted(dealt, first)[copy_of]
+    with warnings.catch_warnings():
+        # Fewer candidate images without a copy in the reference than folds: they go where they fall.
+        warnings.filterwarnings("ignore", "The least populated class", UserWarning)
+        splits = list(plain.split(dealt, labels[dealt]))
+    for _, test in splits:
+        inside = np.isin(place, test)
+        yield np.flatnonzero(~inside), np.flatnonzero(inside)
+
+
 def _out_of_fold(
-    rows: NDArray[np.float64], labels: NDArray[np.int64], groups: NDArray[np.uint64] | None
+    rows: NDArray[np.float64], labels: NDArray[np.int64], together: _Together | None
 ) -> tuple[NDArray[np.float64], bool]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    if groups is None:
-        splits = StratifiedKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels)
-    else:
-        for word, label in (("reference", 0), ("candidate", 1)):
-            found = len(np.unique(groups[labels == label]))
-            if found < FOLDS:
-                raise TooFewSamplesError(f"needs at least {FOLDS} independent groups a side; {word} has {found}")
-        splits = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=0).split(rows, labels, groups)
     scores = np.empty(len(rows))
     converged = True
-    for train, test in splits:
+    for train, test in _folds(labels, together):
         if len(np.unique(labels[train])) < 2 or len(test) == 0:
-            raise UndefinedMetricError("undefined: groups leave a fold without images of one side; use finer groups")
+            raise UndefinedMetricError(
+                "undefined: groups or copies leave a fold without images of one side; use finer groups"
+            )
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", ConvergenceWarning)
             model = LogisticRegression(C=1.0, max_iter=MAX_ITERATIONS).fit(rows[train], labels[train])

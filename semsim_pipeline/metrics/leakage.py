@@ -5,15 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.records import MetricValue
 
 
+def copied(reference: EmbeddedSet, candidate: EmbeddedSet) -> NDArray[np.bool_]:
+    """bool [m]: which candidate images have a twin in the reference; see `exact_duplicates`."""
+    return np.isin(candidate.content_codes, reference.content_codes)
+
+
 def exact_duplicates(reference: EmbeddedSet, candidate: EmbeddedSet) -> int:
     """Number of candidate images with a twin in the reference: equal content code, or equal rows bit by bit for ready
     embeddings. Repeats within the candidate count each. Memory: (n + m)·8 bytes."""
-    return int(np.isin(candidate.content_codes, reference.content_codes).sum())
+    return int(copied(reference, candidate).sum())
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:

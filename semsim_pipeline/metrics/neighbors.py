@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,6 +169,15 @@ class _Search:
         return row, columns, squares
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Kept:
+    """A side's last cross lists, and whose they are; weakly, so that they keep no other set alive."""
+
+    other: weakref.ref[EmbeddedSet]
+    depth: int
+    found: Neighbours
+
+
 def own_neighbours(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Neighbours:
     """Neighbours of a set's distinct rows among its other distinct rows, at least k deep; computed once per set.
 
@@ -189,16 +199,24 @@ def cross_neighbours(
 ) -> Neighbours:
     """Neighbours of `side`'s distinct rows among `other`'s distinct rows, at least k deep (all, where there are fewer).
 
-    Memory: 16·(k + 4)·u bytes and one tile.
+    The lists of the last `other` are kept, so that every family of a pair shares one pass: mixing, nearest distances,
+    near duplicates. Memory: 16·(k + 4)·u bytes and one tile.
     """
-    return _Search(
+    depth = max(k, SHARED_DEPTH)
+    key = ("neighbors", "cross")
+    kept = side.memo.get(key)
+    if isinstance(kept, _Kept) and kept.other() is other and kept.depth >= depth:
+        return kept.found
+    found = _Search(
         frame=frame_of(side, other),
         left=cloud_of(side),
         right=cloud_of(other),
-        depth=k,
+        depth=depth,
         own=False,
         tile=tile_rows(working_memory),
     ).run()
+    side.memo[key] = _Kept(other=weakref.ref(other), depth=depth, found=found)
+    return found
 
 
 def kth_squares(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:

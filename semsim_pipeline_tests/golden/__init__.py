@@ -30,6 +30,12 @@ def inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
         return stored["reference"], stored["candidate"]
 
 
+def class_labels(case: str) -> tuple[np.ndarray, np.ndarray]:
+    """(reference, candidate), one whole number a row; `clusters` has them."""
+    with np.load(FOLDER / f"{case}.npz") as stored:
+        return stored["labels_reference"], stored["labels_candidate"]
+
+
 def entries(case: str, name: str) -> list[GoldenEntry]:
     """Every stored entry of that name, in the reference's order."""
     stored = json.loads((FOLDER / "values.json").read_text(encoding="utf-8"))

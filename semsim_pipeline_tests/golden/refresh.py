@@ -28,12 +28,19 @@ KEPT = {
     "c2st": (1e-9, 0.0, "same classifier, same folds"),
     "knn_same_label": (1e-12, 0.0, "counts of rows; ties on `dups` are broken arbitrarily by the peer"),
     "nn_distance": (1e-9, 0.0, "closed form"),
+    "sliced_wasserstein": (1e-9, 0.0, "closed form on the peer's own directions"),
+    "energy": (1e-9, 1e-12, "closed form in float64; absolute for values near 0"),
+    "vendi_A": (1e-9, 0.0, "closed form; two peers agree to 2e-12"),
+    "vendi_B": (1e-9, 0.0, "closed form; two peers agree to 2e-12"),
+    "class_gauss_w2sq": (1e-9, 0.0, "closed form through sqrtm"),
 }
 
 
 def numbers(value: object) -> dict[str, float]:
     if isinstance(value, dict):
         return {name: float(x) for name, x in value.items() if x == x}
+    if isinstance(value, list):
+        return {f"{i}/{j}": float(x) for i, row in enumerate(value) for j, x in enumerate(row)}
     assert isinstance(value, float | int)
     return {"value": float(value)}
 
@@ -53,7 +60,10 @@ def rebuild(shared: Path) -> dict[str, object]:
         }
     with np.load(shared / "inputs.npz") as arrays:
         for case in CASES:
-            np.savez_compressed(FOLDER / f"{case}.npz", reference=arrays[f"{case}_0"], candidate=arrays[f"{case}_1"])
+            sides = {"reference": arrays[f"{case}_0"], "candidate": arrays[f"{case}_1"]}
+            if f"{case}_labels_0" in arrays:
+                sides |= {f"labels_{word}": arrays[f"{case}_labels_{i}"] for i, word in enumerate(list(sides))}
+            np.savez_compressed(FOLDER / f"{case}.npz", **sides)
     return {"versions": stored["meta"]["versions"], "commits": stored["meta"]["commits"], "values": values}
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -81,3 +83,96 @@ def mean_cosines(reference: np.ndarray, candidate: np.ndarray) -> tuple[float, f
         return float(np.mean([cosine(rows[i], rows[j]) for i in range(len(rows)) for j in range(len(rows)) if i != j]))
 
     return float(np.mean([cosine(a, b) for a in reference for b in candidate])), within(reference), within(candidate)
+
+
+def vendi(rows: np.ndarray) -> float:
+    """Friedman & Dieng 2023: exp of the Shannon entropy of the n eigenvalues of K/n, K the cosines."""
+    n = len(rows)
+    kernel = np.array([[np.dot(x, y) / math.sqrt(np.dot(x, x) * np.dot(y, y)) for y in rows] for x in rows])
+    shares = [float(v) for v in np.linalg.eigvalsh(kernel / n) if v > 1e-14]
+    return math.exp(-math.fsum(v * math.log(v) for v in shares))
+
+
+def quantile_w2_square(left: list[float], right: list[float]) -> float:
+    """W₂² of two samples on a line: the integral of the squared gap of their quantile functions, in fractions."""
+    left, right = sorted(left), sorted(right)
+    n, m = len(left), len(right)
+    levels = sorted({Fraction(i, n) for i in range(n + 1)} | {Fraction(j, m) for j in range(m + 1)})
+    total = 0.0
+    for low, high in itertools.pairwise(levels):
+        middle = (low + high) / 2
+        gap = left[math.floor(middle * n)] - right[math.floor(middle * m)]
+        total += float(high - low) * gap**2
+    return total
+
+
+def sliced_wasserstein(reference: np.ndarray, candidate: np.ndarray, onto: np.ndarray) -> float:
+    """Bonneel 2015, p = 2: the root of the mean of W₂² over the given directions."""
+    squares = [
+        quantile_w2_square([float(np.dot(x, line)) for x in reference], [float(np.dot(y, line)) for y in candidate])
+        for line in onto
+    ]
+    return math.sqrt(math.fsum(squares) / len(squares))
+
+
+def energy_v_statistic(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Székely & Rizzo 2013: means over all pairs, self-pairs included."""
+
+    def mean(left: np.ndarray, right: np.ndarray) -> float:
+        return math.fsum(math.sqrt(square(x, y)) for x in left for y in right) / (len(left) * len(right))
+
+    return 2 * mean(reference, candidate) - mean(reference, reference) - mean(candidate, candidate)
+
+
+def near_twins(reference: np.ndarray, candidate: np.ndarray) -> tuple[int, float]:
+    """(count, threshold): rows new to the reference, nearer to it than the 0.1 % quantile of its own nearest."""
+    own = [min(math.sqrt(square(x, y)) for j, y in enumerate(reference) if j != i) for i, x in enumerate(reference)]
+    own.sort()
+    place = 0.001 * (len(own) - 1)
+    low = math.floor(place)
+    threshold = own[low] + (place - low) * (own[low + 1] - own[low])
+    known = {tuple(x) for x in reference}
+    near = [min(math.sqrt(square(x, y)) for x in reference) < threshold for y in candidate]
+    return sum(is_near and tuple(y) not in known for is_near, y in zip(near, candidate, strict=True)), threshold
+
+
+def hsic_unbiased(k: np.ndarray, other: np.ndarray) -> float:
+    """Song 2012, equation 5, on full kernel matrices; the trace is of the matrix product."""
+    n = len(k)
+    k, other = k - np.diag(np.diag(k)), other - np.diag(np.diag(other))
+    one = np.ones(n)
+    value = np.trace(k @ other) + (one @ k @ one) * (one @ other @ one) / ((n - 1) * (n - 2))
+    return float((value - 2 * (one @ k @ other @ one) / (n - 2)) / (n * (n - 3)))
+
+
+def linear_cka(first: np.ndarray, second: np.ndarray) -> float:
+    """Kornblith 2019 with the unbiased HSIC."""
+    a, b = first @ first.T, second @ second.T
+    return hsic_unbiased(a, b) / math.sqrt(hsic_unbiased(a, a) * hsic_unbiased(b, b))
+
+
+def nearest_by_product(rows: np.ndarray, k: int) -> list[set[int]]:
+    """Each row's k others of the largest inner product."""
+    out = []
+    for i, x in enumerate(rows):
+        products = {j: float(np.dot(x, y)) for j, y in enumerate(rows) if j != i}
+        out.append(set(sorted(products, key=lambda j: -products[j])[:k]))
+    return out
+
+
+def mutual_knn(first: np.ndarray, second: np.ndarray, k: int) -> float:
+    """Huh 2024: the mean overlap of k-nearest lists."""
+    lists = zip(nearest_by_product(first, k), nearest_by_product(second, k), strict=True)
+    return float(np.mean([len(a & b) / k for a, b in lists]))
+
+
+def cknna(first: np.ndarray, second: np.ndarray, k: int) -> float:
+    """Huh 2024: CKA of the kernels masked to pairs that are neighbours in both."""
+
+    def alignment(a: np.ndarray, b: np.ndarray) -> float:
+        mask = np.zeros((len(a), len(a)))
+        for i, (one, other) in enumerate(zip(nearest_by_product(a, k), nearest_by_product(b, k), strict=True)):
+            mask[i, list(one & other)] = 1
+        return hsic_unbiased(mask * (a @ a.T), mask * (b @ b.T))
+
+    return alignment(first, second) / math.sqrt(alignment(first, first) * alignment(second, second))

@@ -68,8 +68,77 @@ def test_one_grouped_side_and_one_without_groups() -> None:
 def test_too_few_images_or_groups() -> None:
     with pytest.raises(TooFewSamplesError, match="candidate has 4"):
         c2st(EmbeddedSet("a", rows(9, 0)), EmbeddedSet("b", rows(4, 1)))
-    with pytest.raises(TooFewSamplesError, match="independent groups"):
+    with pytest.raises(TooFewSamplesError, match="independent images or groups"):
         c2st(EmbeddedSet("a", rows(9, 0), groups=["x"] * 9), EmbeddedSet("b", rows(9, 1)))
+
+
+def peer_auc(a: np.ndarray, b: np.ndarray, fold: np.ndarray) -> float:
+    """scikit-learn's AUC over given folds."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import roc_auc_score
+    from sklearn.model_selection import PredefinedSplit, cross_val_predict
+
+    labels = np.repeat([0, 1], [len(a), len(b)])
+    model = LogisticRegression(C=1.0, max_iter=2000)
+    both = np.concatenate([a, b])
+    return float(
+        roc_auc_score(
+            labels, cross_val_predict(model, both, labels, cv=PredefinedSplit(fold), method="predict_proba")[:, 1]
+        )
+    )
+
+
+def test_a_set_against_copies_of_itself_gives_exactly_one_half() -> None:
+    a = rows(60, 0, d=30)
+    shuffled = a[np.random.default_rng(1).permutation(60)]
+    assert c2st(EmbeddedSet("a", a), EmbeddedSet("b", shuffled)).auc == pytest.approx(0.5, abs=1e-12)
+
+
+def test_copies_within_a_side_follow_their_first_into_its_fold_and_the_others_stay() -> None:
+    from sklearn.model_selection import StratifiedKFold
+
+    a, b = rows(40, 0), rows(30, 1, 0.4)
+    labels = np.repeat([0, 1], [40, 30])
+    fold = np.empty(70, int)
+    for number, (_, test) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(labels, labels)):
+        fold[test] = number
+    plain = c2st(EmbeddedSet("a", a), EmbeddedSet("b", b)).auc
+    assert plain == pytest.approx(peer_auc(a, b, fold), abs=1e-12)
+    # The candidate's last three rows are copies of its first three, and its fourth is one of the reference's.
+    b[3] = a[7]
+    copied = np.concatenate([b, b[:3]])
+    # The shared image leaves the candidate's list: 40 and 29 images are dealt.
+    dealt = np.delete(np.arange(70), 43)
+    fold = np.empty(73, int)
+    for number, (_, test) in enumerate(StratifiedKFold(5, shuffle=True, random_state=0).split(dealt, labels[dealt])):
+        fold[dealt[test]] = number
+    fold[43], fold[70:] = fold[7], fold[40:43]
+    assert c2st(EmbeddedSet("a", a), EmbeddedSet("b", copied)).auc == pytest.approx(
+        peer_auc(a, copied, fold), abs=1e-12
+    )
+
+
+def test_trap_copies_of_noise_are_not_recognised() -> None:
+    # Each of thirty images stands four times in its set: a fold that split the copies would know them by heart.
+    a, b = (np.repeat(rows(30, seed, d=40), 4, axis=0) for seed in (0, 1))
+    unlike = [
+        EmbeddedSet(name, side, content=np.arange(120, dtype=np.uint64) + shift)
+        for name, side, shift in (("a", a, 1), ("b", b, 1000))
+    ]
+    assert c2st(*unlike).auc > 0.95
+    assert c2st(EmbeddedSet("a", a), EmbeddedSet("b", b)).auc < 0.75
+
+
+def test_copies_and_groups_are_chained() -> None:
+    a, b = rows(40, 0), rows(40, 1, 0.3)
+    b[0] = a[0]
+    grouped = EmbeddedSet("a", a, groups=[str(i // 4) for i in range(40)])
+    assert 0 < c2st(grouped, EmbeddedSet("b", b)).auc < 1
+
+
+def test_few_images_without_a_copy_do_not_warn() -> None:
+    a = rows(40, 0)
+    assert 0.3 < c2st(EmbeddedSet("a", a), EmbeddedSet("b", np.concatenate([a, rows(2, 1)]))).auc < 0.6
 
 
 def test_a_fit_that_did_not_converge_is_said_and_does_not_warn(monkeypatch: pytest.MonkeyPatch) -> None:
