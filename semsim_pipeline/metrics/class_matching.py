@@ -228,6 +228,6 @@ def _fitted(rows: Floats, k: int, seed: int) -> KMeans:
     from threadpoolctl import threadpool_limits
 
     state = int(generator(seed, "class_matching", "k-means", k).integers(1 << 31))
-    # k-means' own threads wait for each other in a spin: on a busy machine a fit of 0.1 s took minutes.
+    # On a busy machine a fit on several threads was seen to take far longer than on one; the sums then depend on none.
     with threadpool_limits(1, user_api="openmp"):
         return KMeans(n_clusters=k, n_init=4, random_state=state).fit(rows)
