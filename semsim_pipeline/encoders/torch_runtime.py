@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.encoders.preprocess import resize_image
 from semsim_pipeline.errors import UnusableWeightsError
+from semsim_pipeline.heap import return_freed_memory
 
 if TYPE_CHECKING:
     import torch
@@ -92,7 +91,7 @@ class NetworkRuntime:
         if recipe.precision == "bfloat16":
             self._dtype = torch.bfloat16
             self._module = self._module.to(torch.bfloat16)
-            _return_freed_memory()
+            return_freed_memory()
             departs = drift(plain, self.encode(trial))
             if not departs <= MOST_BF16_DRIFT:
                 raise UnusableWeightsError(
@@ -168,16 +167,6 @@ def drift(plain: NDArray[np.float32], fast: NDArray[np.float32]) -> float:
     if not (np.isfinite(a).all() and np.isfinite(b).all() and (scale > 0).all()):
         return float("inf")
     return float(np.max(1.0 - (a * b).sum(axis=1) / scale))
-
-
-def _return_freed_memory() -> None:
-    """Freed blocks back to the system, where the C library keeps them (glibc); no more than memory depends on it.
-
-    The float32 weights that were just cast are some hundred blocks inside its heap: 170 MiB of ViT-B/32.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 @contextmanager

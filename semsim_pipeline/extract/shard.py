@@ -14,6 +14,7 @@ from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
 from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSpec
+from semsim_pipeline.heap import return_freed_memory
 from semsim_pipeline.store.parts import Part, inspect_part
 from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
 
@@ -65,8 +66,11 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     ids = [spec.image_ids[place] for place in kept]
     if len(kept) < len(rows):
         rows = rows[kept]
+    files = _write(spec, digest, ids, rows, failed)
+    del rows
+    return_freed_memory()
     return ShardReceipt(
-        files=_write(spec, digest, ids, rows, failed),
+        files=files,
         rows=len(ids),
         failed=len(failed),
         skipped=skipped,
