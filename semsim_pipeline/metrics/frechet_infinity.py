@@ -53,7 +53,8 @@ def quarters(side: EmbeddedSet, seed: int) -> NDArray[np.int64]:
 
 
 def _halves(side: EmbeddedSet, part: NDArray[np.int64]) -> list[Gaussian]:
-    if len(side) < 2 * side.dim:
+    sizes = np.bincount(part, minlength=QUARTERS)
+    if min(sizes[list(half)].sum() for half in HALVES) < side.dim:
         return [gaussian_where((side, np.isin(part, half))) for half in HALVES]
     moments = [moments_where(side, part == quarter) for quarter in range(QUARTERS)]
     return [Gaussian.from_moments(functools.reduce(Moments.merge, (moments[q] for q in half))) for half in HALVES]

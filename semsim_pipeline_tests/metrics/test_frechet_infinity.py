@@ -39,6 +39,17 @@ def test_the_line_is_that_of_polyfit_over_torch_fidelity_s_distances(n: int, m: 
     assert frechet_infinity(given).value == pytest.approx(expected, rel=1e-9 if min(n, m) > 2 * d else 1e-5)
 
 
+@pytest.mark.parametrize(("n", "m", "d"), [(60, 90, 40), (48, 44, 64), (90, 60, 25), (81, 200, 40)])
+def test_halves_keep_the_exact_path_where_they_have_fewer_rows_than_columns(n: int, m: int, d: int) -> None:
+    a, b = normal(n, d, 0), normal(m, d, 1)
+    # Constant columns: a covariance of lower rank still, whose root through d x d matrices is noise of 1e-8.
+    a[:, d // 2 :] = b[:, d // 2 :] = 0.7
+    part, other = quarters(side(a), 0), quarters(side(b), 0)
+    halves = [frechet_distance(side(a[np.isin(part, half)]), side(b[np.isin(other, half)])) for half in HALVES]
+    expected = 2 * frechet_distance(side(a), side(b)) - float(np.mean(halves))
+    assert frechet_infinity(pair(a, b)).value == pytest.approx(expected, rel=1e-10)
+
+
 def test_quarters_are_even_seeded_by_content_and_keep_units_whole() -> None:
     rows = normal(82, 3, 0)
     part = quarters(side(rows), 0)

@@ -74,7 +74,8 @@ def test_all_rows_as_the_subset_are_kid_and_more_rows_scatter_around_it() -> Non
     assert (whole.mean, whole.std) == (pytest.approx(kid(a, b), rel=1e-9), pytest.approx(0, abs=1e-12))
     part = kid_subsets(a, b, subset_size=40)
     assert part.mean == pytest.approx(kid(a, b), abs=3 * part.std / 10)
-    assert part.std > 0
+    at, across = (subset_places(x, "", 0, 100, 40) for x in (a, b))
+    assert part.std == pytest.approx(float(np.std(subset_kids(a, b, at, across), ddof=0)), rel=1e-9)
 
 
 def test_a_set_against_itself_is_drawn_twice() -> None:
