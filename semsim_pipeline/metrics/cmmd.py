@@ -86,10 +86,11 @@ def cmmd(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int 
     cosine c is expanded around the mean cosine c₀, t = (c - c₀)/σ²: the constant cancels; the linear and quadratic
     terms are ‖μ_A - μ_B‖² and ‖M_A - M_B‖² of the float64 first and second moments, to 1e-15; the rest,
     t³/6 + …, is summed over all pairs in tiles.
-    Error: float64 rows, 1e-13 relative. float32 rows: a tile's cosine is off by at most γ = (d + 8)·6e-8 (Higham 2002,
-    3.1), which moves a remainder by t²/2·γ/σ²; four means of it, with |c - c₀| <= δ, by 2e-6·δ²·γ in MMD². That is
-    2.5e-12 at d = 512 and δ = 0.2, where MMD² of two samples of 10,000 is 1e-6; single roundings average out, so that
-    1e-12 relative is seen. A quadratic left in the tiles would cost 1e-6 instead.
+    Error: float64 rows, rounding alone (tested to 1e-9). float32 rows: a tile's cosine is off by at most
+    γ = (d + 8)·6e-8 (Higham 2002, 3.1), which moves a remainder by t²/2·γ/σ²; four means of it, with |c - c₀| <= δ,
+    by 2e-6·δ²·γ in MMD². That is 2.5e-12 at d = 512 and δ = 0.2, where MMD² of two samples of 10,000 is 1e-6; single
+    roundings average out, so that 1e-12 relative is seen at 300 to 800 rows. A quadratic left in the tiles would cost
+    1e-6 instead.
     Raises: InvalidEmbeddingsError on a zero row. Memory: d²·8 bytes a set (kept), the unit rows, two tiles.
     Source: Jayasumana 2024, σ = 10. Checked against: cmmd-pytorch in float64 (1e-9), a plain loop (1e-9).
     """

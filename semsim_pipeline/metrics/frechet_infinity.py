@@ -66,7 +66,7 @@ def frechet_infinity(pair: Pair) -> Extrapolation:
     FD(n) is about FD(∞) + c/n, so FD(∞) = 2·FD(all) - mean FD(halves). Both sides are halved together (Chong & Forsyth
     halve the generated side only, against 50,000 fixed images: here the reference is finite too), sizes may differ.
     Range (-∞, ∞): unbiased to that order, so often negative near equality; not clipped.
-    Six halves: 10 to 20 % less noise than two; smaller parts leave the line (at n/4 = 0.6·d by 18 % of FD(all)).
+    Six halves: 6 to 17 % less noise than two; smaller parts leave the line (at n/4 = 0.6·d by 18 % of FD(all)).
     The line holds where a half has more rows than the spectrum has directions that matter, always for n >= 2·d. Below,
     with a flat spectrum, part of the bias stays (half of it at n = 0.4·d, eigenvalues falling as 1/i): too large then,
     never beyond the plain distance. With a spectrum such as encoders have (1/i²) it is gone at n = 0.4·d as well.
