@@ -38,7 +38,7 @@ def cubic_kernel(d: int) -> Kernel:
     return kernel
 
 
-def _working_rows(side: EmbeddedSet) -> Embeddings:
+def working_rows(side: EmbeddedSet) -> Embeddings:
     """Rows as stored, or their float64 copy where float32 cubes would lose the answer (n·d·8 bytes, kept)."""
     key = ("kid", "rows")
     found = side.memo.get(key)
@@ -56,7 +56,7 @@ def _within_mean(side: EmbeddedSet, working_memory: int) -> float:
     found = side.memo.get(key)
     if not isinstance(found, float):
         n = len(side)
-        total = within_sum(_working_rows(side), cubic_kernel(side.dim), tile=tile_rows(working_memory))
+        total = within_sum(working_rows(side), cubic_kernel(side.dim), tile=tile_rows(working_memory))
         found = total / (n * (n - 1))
         side.memo[key] = found
     return found
@@ -78,8 +78,8 @@ def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int =
             raise TooFewSamplesError(f"needs at least 2 images a side; {word} has {len(side)}")
     with np.errstate(over="ignore", invalid="ignore"):
         cross = cross_sum(
-            _working_rows(reference),
-            _working_rows(candidate),
+            working_rows(reference),
+            working_rows(candidate),
             cubic_kernel(reference.dim),
             tile=tile_rows(working_memory),
         ) / (len(reference) * len(candidate))

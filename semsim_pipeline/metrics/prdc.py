@@ -161,6 +161,34 @@ def improved_precision_recall(
     return both.precision, both.recall
 
 
+def share_inside(
+    points: EmbeddedSet,
+    centres: EmbeddedSet,
+    *,
+    k: int = DEFAULT_K,
+    working_memory: int = DEFAULT_WORKING_MEMORY,
+) -> float:
+    """Share of `points` that lie strictly inside some ball of `centres`, in [0, 1]: precision with the reference as
+    centres, recall with the candidate as centres. Raises and memory: as `precision_recall_density_coverage`."""
+    frame, a, b = frame_of(centres, points), cloud_of(centres), cloud_of(points)
+    squares = kth_squares(centres, k, working_memory=working_memory)
+    balls = _balls(frame, a, b, squares, inclusive=False, around_reference=True)
+    held = np.zeros(len(b), bool)
+    for part in bound_tiles(frame, a, b, tile=tile_rows(working_memory), upper=False):
+        held[balls.inside(part)[1]] = True
+    return float(b.weights[held].sum() / len(points))
+
+
+def support_of(pair: Pair) -> SupportOverlap:
+    """The four of a pair at k = 5, computed once for the families that need them."""
+    key = ("prdc", "overlap")
+    found = pair.memo.get(key)
+    if not isinstance(found, SupportOverlap):
+        found = precision_recall_density_coverage(pair.reference, pair.candidate, working_memory=pair.working_memory)
+        pair.memo[key] = found
+    return found
+
+
 def coverage_null(n: int, m: int, k: int = DEFAULT_K) -> float:
     """Expected coverage of n reference by m candidate images of one distribution: 1 - Π_{i=1..k} (n-i)/(n+m-i).
 
@@ -177,7 +205,7 @@ def coverage_null(n: int, m: int, k: int = DEFAULT_K) -> float:
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """All four at k = 5; see `precision_recall_density_coverage`."""
-    found = precision_recall_density_coverage(pair.reference, pair.candidate, working_memory=pair.working_memory)
+    found = support_of(pair)
     return {
         "precision": MetricValue(value=found.precision),
         "recall": MetricValue(value=found.recall),

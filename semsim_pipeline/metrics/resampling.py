@@ -43,6 +43,16 @@ def set_code(side: EmbeddedSet) -> str:
     return found
 
 
+def content_order(side: EmbeddedSet) -> NDArray[np.intp]:
+    """The rows' places, sorted by content: a draw of places in it does not depend on the rows' order."""
+    key = ("content_order",)
+    found = side.memo.get(key)
+    if not isinstance(found, np.ndarray):
+        found = np.argsort(side.content_codes, kind="stable")
+        side.memo[key] = found
+    return found
+
+
 def bootstrap_weights(reference: EmbeddedSet, candidate: EmbeddedSet, layout: Layout, seed: int) -> PairWeights:
     """How often each row is drawn when units are drawn with replacement: BOOTSTRAPS columns.
 

@@ -21,6 +21,9 @@ KEPT = {
     "frechet_ddof0": (0.0, 0.0, "WRONG on purpose: a value that ours must not equal"),
     "kid_full_unbiased": (1e-9, 1e-12, "closed form in float64; absolute for values near 0"),
     "kid_unbiased_first_n": (1e-9, 1e-12, "closed form in float64; absolute for values near 0"),
+    "kid_subsets": (1e-6, 1e-9, "float64 sums over the peer's own draws"),
+    "cmmd_l2": (1e-9, 1e-12, "plain float64: its kernel values near 1 cancel to 1e-11 of the result"),
+    "spread": (1e-9, 0.0, "closed form, eigvalsh"),
     "prdc": (1e-12, 0.0, "counts of rows"),
     "precision_recall_k3": (1e-6, 0.0, "counts of rows, stored in float32 by the peer"),
     "cosine": (1e-9, 1e-12, "closed form in float64; absolute for values near 0"),
@@ -38,7 +41,9 @@ KEPT = {
 
 def numbers(value: object) -> dict[str, float]:
     if isinstance(value, dict):
-        return {name: float(x) for name, x in value.items() if x == x}
+        nested = {name: numbers(x) for name, x in value.items() if isinstance(x, dict)}
+        flat = {f"{side}_{name}": x for side, inner in nested.items() for name, x in inner.items()}
+        return flat or {name: float(x) for name, x in value.items() if x == x}
     if isinstance(value, list):
         return {f"{i}/{j}": float(x) for i, row in enumerate(value) for j, x in enumerate(row)}
     assert isinstance(value, float | int)
@@ -76,7 +81,7 @@ def recompute(case: str) -> dict[str, float]:
     from sklearn.metrics.pairwise import cosine_similarity
     from sklearn.model_selection import StratifiedKFold, cross_val_predict
     from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
-    from torch_fidelity.metric_kid import kernel_mmd
+    from torch_fidelity.metric_kid import kernel_mmd, kid_features_to_metric
 
     with np.load(FOLDER / f"{case}.npz") as stored:
         a, b = stored["reference"], stored["candidate"]
@@ -84,6 +89,14 @@ def recompute(case: str) -> dict[str, float]:
     cubic = {"kid_kernel": "poly", "kid_kernel_poly_degree": 3, "kid_kernel_poly_gamma": None}
     found = {f"prdc/{name}": float(value) for name, value in prdc.compute_prdc(a, b, 5).items()}
     found["kid_unbiased_first_n/value"] = float(kernel_mmd(a[:first], b[:first], **cubic, kid_kernel_poly_coef0=1.0))
+    subsets = kid_features_to_metric(
+        torch.from_numpy(a),
+        torch.from_numpy(b),
+        kid_subsets=100,
+        kid_subset_size=40 if case == "rankdef" else 200,
+        verbose=False,
+    )
+    found["kid_subsets/kernel_inception_distance_mean"] = float(subsets["kernel_inception_distance_mean"])
     found["cosine/cross_mean"] = float(cosine_similarity(a, b).mean())
     statistics = [fid_features_to_statistics(torch.from_numpy(side)) for side in (a, b)]
     found["frechet/value"] = float(fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"])

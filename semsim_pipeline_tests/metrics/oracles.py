@@ -176,3 +176,51 @@ def cknna(first: np.ndarray, second: np.ndarray, k: int) -> float:
         return hsic_unbiased(mask * (a @ a.T), mask * (b @ b.T))
 
     return alignment(first, second) / math.sqrt(alignment(first, first) * alignment(second, second))
+
+
+def cmmd(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Jayasumana 2024: 1000 times the V-statistic under exp(-d²/200) on unit rows, by double loops.
+
+    exp(x) - 1 in place of exp(x): the ones cancel, and with them eleven digits would.
+    """
+
+    def unit(rows: np.ndarray) -> list[np.ndarray]:
+        return [row / math.sqrt(float(row @ row)) for row in rows.astype(np.float64)]
+
+    def mean(left: list[np.ndarray], right: list[np.ndarray]) -> float:
+        terms = [math.expm1(-square(x, y) / 200) for x in left for y in right]
+        return math.fsum(terms) / len(terms)
+
+    a, b = unit(reference), unit(candidate)
+    return 1000 * (mean(a, a) + mean(b, b) - 2 * mean(a, b))
+
+
+def effective_rank(rows: np.ndarray) -> float:
+    """Roy & Vetterli 2007 on the covariance: exp(-Σ p ln p) over its eigenvalues' shares, by singular values."""
+    values = np.linalg.svd(rows - rows.mean(axis=0), compute_uv=False) ** 2
+    shares = [float(v) / float(values.sum()) for v in values]
+    return math.exp(-sum(p * math.log(p) for p in shares if p > 1e-14))
+
+
+def covariance_overlap(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """tr √(S₁S₂) / √(tr S₁ tr S₂) through scipy's root of the (non-symmetric) product; full rank only."""
+    from scipy.linalg import sqrtm
+
+    a, b = np.cov(reference.T), np.cov(candidate.T)
+    return float(np.trace(sqrtm(a @ b)).real / math.sqrt(np.trace(a) * np.trace(b)))
+
+
+def frechet(reference: np.ndarray, candidate: np.ndarray) -> float:
+    """Heusel 2017 as torch-fidelity computes it."""
+    import torch
+    from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+
+    statistics = [fid_features_to_statistics(torch.from_numpy(rows)) for rows in (reference, candidate)]
+    return float(fid_statistics_to_metric(*statistics, False)["frechet_inception_distance"])
+
+
+def share_in_balls(points: np.ndarray, centres: np.ndarray, k: int) -> float:
+    """Share of points strictly inside a ball around some centre, its radius the k-th nearest other centre's."""
+    radii = [kth_square(centres, i, k) for i in range(len(centres))]
+    inside = [any(square(c, p) < r for c, r in zip(centres, radii, strict=True)) for p in points]
+    return sum(inside) / len(inside)

@@ -37,7 +37,7 @@ A, B = cloud(90, seed=1), cloud(70, seed=2, centre=1.3, spread=0.8)
 B[:2] = A[:2]
 
 
-# For metrics that need a large reference: the same with room for a tail of rare distances. Two near twins of one image
+# For metrics that need many images: the same with room for a tail of rare distances. Two near twins of one image
 # and one copy, so that the near duplicates of either side differ in number.
 LARGE_A, LARGE_B = cloud(1100, seed=3), cloud(1050, seed=4, centre=1.3, spread=0.8)
 LARGE_B[0] = LARGE_A[0]
@@ -55,8 +55,12 @@ def plain(a: np.ndarray, b: np.ndarray) -> dict[str, MetricValue]:
     return card(a, b)
 
 
+def needs_many(facts: MetricFacts) -> bool:
+    return facts.min_reference > len(A) or facts.min_samples > len(B)
+
+
 def value(change: Change, name: str) -> float:
-    found = changed(change, metric_facts()[name].min_reference > len(A))[name]
+    found = changed(change, needs_many(metric_facts()[name]))[name]
     assert found.value is not None, found.reason
     return float(found.value)
 
@@ -79,7 +83,7 @@ def test_facts_are_complete(name: str) -> None:
 
 def test_families_return_exactly_what_their_facts_list() -> None:
     for family in METRICS:
-        a, b = (LARGE_A, LARGE_B) if family.facts[0].min_reference > len(A) else (A, B)
+        a, b = (LARGE_A, LARGE_B) if any(needs_many(facts) for facts in family.facts) else (A, B)
         assert set(family.compute(pair_of(a, b))) == {facts.name for facts in family.facts}
 
 
@@ -124,7 +128,9 @@ def shuffled(a: np.ndarray, b: np.ndarray) -> dict[str, MetricValue]:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_row_order_does_not_matter(name: str) -> None:
-    assert value(shuffled, name) == pytest.approx(value(plain, name), abs=tolerance(metric_facts()[name]), rel=1e-9)
+    # Draws are by content; only the classifier deals its folds by row.
+    noise = tolerance(metric_facts()[name]) if name.startswith("c2st") else 1e-9
+    assert value(shuffled, name) == pytest.approx(value(plain, name), abs=noise, rel=1e-9)
 
 
 def chunked(a: np.ndarray, b: np.ndarray) -> dict[str, MetricValue]:
@@ -164,8 +170,8 @@ def test_rotation_matters_where_not_declared() -> None:
 @pytest.mark.parametrize("short", ["reference", "candidate"])
 def test_too_few_images_give_a_row_with_words_and_no_number(name: str, short: str) -> None:
     least = metric_facts()[name].min_samples
-    few = A[: least - 1]
-    pair = pair_of(few, B) if short == "reference" else pair_of(B, few)
+    few, enough = (LARGE_A[: least - 1], LARGE_B) if needs_many(metric_facts()[name]) else (A[: least - 1], B)
+    pair = pair_of(few, enough) if short == "reference" else pair_of(enough, few)
     row = score_card(pair, [name])[name]
     assert row.status == "not_computed"
     assert row.value is None
@@ -206,7 +212,7 @@ def test_fewer_rows_than_columns(dtype: str) -> None:
     a, b = cloud(25, seed=3, d=64).astype(dtype), cloud(22, seed=4, d=64).astype(dtype)
     for name, row in card(a, b).items():
         facts = metric_facts()[name]
-        if facts.min_reference > len(a):
+        if facts.min_reference > len(a) or facts.min_samples > len(b):
             continue
         assert row.value is not None, (name, row.reason)
         assert facts.range[0] <= row.value <= facts.range[1], name

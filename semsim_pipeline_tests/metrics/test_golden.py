@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.cmmd import cmmd
 from semsim_pipeline.metrics.energy_distance import energy_distance
 from semsim_pipeline.metrics.frechet import frechet_parts
 from semsim_pipeline.metrics.kid import kid
+from semsim_pipeline.metrics.kid_subsets import subset_kids
 from semsim_pipeline.metrics.neighbors import nearest_squares
 from semsim_pipeline.metrics.prdc import coverage_null, improved_precision_recall, precision_recall_density_coverage
 from semsim_pipeline.metrics.proximity import knn_mixing
 from semsim_pipeline.metrics.score_card import score_card
+from semsim_pipeline.metrics.shape import covariance_overlap, effective_rank_ratio
 from semsim_pipeline.metrics.sliced_wasserstein import sliced_wasserstein
 from semsim_pipeline.metrics.vendi import vendi
 from semsim_pipeline_tests.golden import CASES, GoldenEntry, entries, inputs
@@ -176,3 +179,36 @@ def test_coverage_null_expectation() -> None:
     for entry in entries("null_expectation", "coverage"):
         n, m, k = (int(str(entry.args[name])) for name in ("N", "M", "k"))
         assert coverage_null(n, m, k) == close(entry)
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_cmmd_on_unit_rows(case: str, dtype: str) -> None:
+    a, b = (EmbeddedSet(s.name, s.rows.astype(dtype)) for s in sides(case))
+    entry = entries(case, "cmmd_l2")[0]
+    # float32 rows are other rows: each is moved by 3e-8.
+    assert cmmd(a, b) == (close(entry) if dtype == "float64" else pytest.approx(entry.value["value"], rel=1e-6))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_kid_on_the_very_subsets_that_torch_fidelity_drew(case: str) -> None:
+    a, b = sides(case)
+    entry = next(e for e in entries(case, "kid_subsets") if "torch-fidelity" in e.by)
+    size = int(str(entry.args["subset_size"]))
+    rng = np.random.RandomState(2020)  # the generator of the peer
+    draws = [(rng.choice(len(a), size, replace=False), rng.choice(len(b), size, replace=False)) for _ in range(100)]
+    found = subset_kids(a, b, *(np.array(rows) for rows in zip(*draws, strict=True)))
+    assert float(found.mean()) == close(entry, "kernel_inception_distance_mean")
+    assert float(found.std()) == close(entry, "kernel_inception_distance_std")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_shape(case: str) -> None:
+    a, b = sides(case)
+    spread, parts = entries(case, "spread")[0], entries(case, "frechet_parts")[0]
+    root = entries(case, "frechet_exact")[0].value["tr_sqrt"] if case == "rankdef" else parts.value["tr_sqrt"]
+    expected = root / (spread.value["A_trace"] * spread.value["B_trace"]) ** 0.5
+    assert covariance_overlap(a, b) == pytest.approx(expected, rel=spread.rel)
+    ranks = spread.value["A_effective_rank"], spread.value["B_effective_rank"]
+    assert effective_rank_ratio(a, b) == pytest.approx(ranks[1] / ranks[0], rel=spread.rel)
+    assert effective_rank_ratio(b, a) == pytest.approx(ranks[0] / ranks[1], rel=spread.rel)

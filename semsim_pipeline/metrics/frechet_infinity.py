@@ -1,0 +1,129 @@
+"""The Fréchet distance without the part that comes from having few images: extrapolated to infinitely many."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from semsim_pipeline.errors import TooFewSamplesError
+from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.frechet import pair_parts
+from semsim_pipeline.metrics.gaussians import Gaussian, gaussian_where, moments_where, parts_between
+from semsim_pipeline.metrics.moments import Moments
+from semsim_pipeline.metrics.resampling import set_code
+from semsim_pipeline.metrics.units import own_units
+from semsim_pipeline.records import MetricValue
+from semsim_pipeline.seeding import generator
+
+QUARTERS = 4
+HALVES = tuple(itertools.combinations(range(QUARTERS), 2))
+"""The six halves that four quarters make; each image is in three of them."""
+
+MIN_UNITS = 40
+"""Independent images a side, so that a half has 20; below, the extrapolation's own noise is what would be printed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extrapolation:
+    """value: the distance at 1/n = 0. at_half: mean distance of the halves. spread: their standard deviation (they
+    share images: not a standard error). smallest: images in the smallest half."""
+
+    value: float
+    at_half: float
+    spread: float
+    smallest: int
+
+
+def quarters(side: EmbeddedSet, seed: int) -> NDArray[np.int64]:
+    """Which of four parts each row falls into, int64 [n]; units (copies, groups) stay whole, parts differ by at most
+    one unit. Drawn by content and seed: the rows' order changes nothing. Raises TooFewSamplesError below 40 units."""
+    units, index = np.unique(own_units(side).unit, return_inverse=True)
+    if len(units) < MIN_UNITS:
+        raise TooFewSamplesError(
+            f"needs at least {MIN_UNITS} independent images a side; '{side.name}' has {len(units)} (copies and images "
+            "of one group count once)"
+        )
+    part = generator(seed, "frechet infinity", set_code(side)).permutation(len(units)) % QUARTERS
+    return np.asarray(part[index.reshape(-1)], np.int64)
+
+
+def _halves(side: EmbeddedSet, part: NDArray[np.int64]) -> list[Gaussian]:
+    sizes = np.bincount(part, minlength=QUARTERS)
+    if min(sizes[list(half)].sum() for half in HALVES) < side.dim:
+        return [gaussian_where((side, np.isin(part, half))) for half in HALVES]
+    moments = [moments_where(side, part == quarter) for quarter in range(QUARTERS)]
+    return [Gaussian.from_moments(functools.reduce(Moments.merge, (moments[q] for q in half))) for half in HALVES]
+
+
+def frechet_infinity(pair: Pair) -> Extrapolation:
+    """The Fréchet distance extrapolated over 1/n: the line through all rows and the mean of six half-size subsets.
+
+    FD(n) is about FD(∞) + c/n, so FD(∞) = 2·FD(all) - mean FD(halves). Both sides are halved together (Chong & Forsyth
+    halve the generated side only, against 50,000 fixed images: here the reference is finite too), sizes may differ.
+    Range (-∞, ∞): unbiased to that order, so often negative near equality; not clipped.
+    Six halves: 6 to 17 % less noise than two; smaller parts leave the line (at n/4 = 0.6·d by 18 % of FD(all)).
+    The line holds where a half has more rows than the spectrum has directions that matter, always for n >= 2·d. Below,
+    with a flat spectrum, part of the bias stays (half of it at n = 0.4·d, eigenvalues falling as 1/i): too large then,
+    never beyond the plain distance. With a spectrum such as encoders have (1/i²) it is gone at n = 0.4·d as well.
+    Raises: TooFewSamplesError below 40 independent images a side; UndefinedMetricError as `frechet_parts` does.
+    Cost: six distances at half size and one pass. Memory: 10·d²·8 bytes a side, or 3·n·d·8 where n < 2·d.
+    Source: Chong & Forsyth 2020. Checked against: torch-fidelity and numpy.polyfit
+    on the same halves (1e-9), known distances of Gaussians.
+    """
+    a, b = pair.reference, pair.candidate
+    full = pair_parts(pair).total
+    part_a, part_b = quarters(a, pair.seed), quarters(b, pair.seed)
+    at_half = [
+        parts_between(left, right).total for left, right in zip(_halves(a, part_a), _halves(b, part_b), strict=True)
+    ]
+    mean = float(np.mean(at_half))
+    smallest = min(int(np.isin(part, half).sum()) for part in (part_a, part_b) for half in HALVES)
+    return Extrapolation(value=2 * full - mean, at_half=mean, spread=float(np.std(at_half)), smallest=smallest)
+
+
+def compute(pair: Pair) -> Mapping[str, MetricValue]:
+    """The extrapolated distance; null 0, the distance of equal distributions at infinite n."""
+    found = frechet_infinity(pair)
+    return {
+        "frechet_infinity": MetricValue(
+            value=found.value,
+            null=0.0,
+            detail={
+                "at_half": found.at_half,
+                "subset_std": found.spread,
+                "subsets": float(len(HALVES)),
+                "smallest_subset": float(found.smallest),
+            },
+        )
+    }
+
+
+METRICS.add(
+    "frechet_infinity",
+    MetricFamily(
+        name="frechet_infinity",
+        facts=(
+            MetricFacts(
+                name="frechet_infinity",
+                group="distribution",
+                cost="subsample",
+                symmetric=True,
+                higher_is_closer=False,
+                range=(-np.inf, np.inf),
+                # Both copies are halved alike.
+                at_identity=0.0,
+                # Subsets are drawn by content: a rotation makes other bits, and other subsets.
+                rotation_invariant=False,
+                min_samples=MIN_UNITS,
+                meaning="The Fréchet distance with what few images add to it taken off; about 0, also below, if equal.",
+                source="Chong & Forsyth 2020",
+            ),
+        ),
+        compute=compute,
+    ),
+)
