@@ -22,14 +22,14 @@ NAIVE, QUICK_NAIVE = 200, 20
 GFLOP_PER_IMAGE = 8.8
 
 
-def write_checkpoint(file: str) -> dict[str, Any]:
+def write_checkpoint(file: str, arch: str = ARCH) -> dict[str, Any]:
     """The whole CLIP (text tower too, as published files have it) with random weights, seeded."""
     import open_clip
     import torch
     from safetensors.torch import save_file
 
     torch.manual_seed(0)
-    model = open_clip.create_model(ARCH, pretrained=None)
+    model = open_clip.create_model(arch, pretrained=None)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, file)
     return {"bytes": Path(file).stat().st_size}
 
