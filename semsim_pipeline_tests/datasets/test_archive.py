@@ -67,7 +67,11 @@ def test_the_consumers_own_error_is_not_the_archives(tmp_path: Path) -> None:
         raise OSError("disk full")
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", bytes(4096), gzip.compress(b"not a tar" * 200)])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", bytes(4096), gzip.compress(b"not a tar" * 200, mtime=0)],
+    ids=["empty", "text", "zeros", "gzip"],
+)
 def test_neither_zip_nor_tar(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.zip").write_bytes(content)
     with pytest.raises(CorruptSourceError):
