@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 VERSION_DIGITS = 32
+"""Of a version in the names of files: those of scores, pictures and matrices."""
 
 Inputs = Mapping[str, str | int | None]
 """What a score depends on: a name for people, and a value that differs where the score may."""

@@ -33,16 +33,6 @@ class Layout:
     points: Points
     method: str
 
-    @property
-    def of_reference(self) -> Points:
-        """Places of the reference's images."""
-        return self.points[: len(self.reference)]
-
-    @property
-    def of_candidate(self) -> Points:
-        """Places of the candidate's images."""
-        return self.points[len(self.reference) :]
-
 
 def layout_of(reference: NDArray[np.float32], candidate: NDArray[np.float32], seed: int) -> Layout:
     """The map of two sets of embeddings, [n, d] and [m, d]: at most 1,000 images a side, a seeded fair sample.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.matrix import SimilarityMatrix, similarity_matrix
-from semsim_pipeline.comparison.score_store import StoredScore
+from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.plots.base import PLOTS_VERSION
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 MATRIX_VERSION = 1
 """Raised when the tidy rows change."""
-VERSION_DIGITS = 32
 TABLE = "scores.parquet"
 MOST_ROWS_SHOWN = 200
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semsim_pipeline.comparison.score_store import StoredScore
+from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.plots.base import PLOTS_VERSION, PairInput, Picture
@@ -15,8 +15,6 @@ from semsim_pipeline.stages.picture_store import keep_pictures, read_pictures
 from semsim_pipeline.stages.score_store import current_score
 from semsim_pipeline.stages.scores import PlannedPair, Planner
 from semsim_pipeline.stages.workspace import Workspace
-
-VERSION_DIGITS = 32
 
 
 def draw_pair_plots(workspace: Workspace, key: str) -> Outcome:
