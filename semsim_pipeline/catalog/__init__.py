@@ -13,7 +13,16 @@ from semsim_pipeline.catalog.check import Problem, check
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.find import find_view, open_named
 from semsim_pipeline.catalog.load import catalog_path, load_catalog, parse, read_catalog
-from semsim_pipeline.catalog.records import Catalog, Comparison, ComparisonKind, Pair, Side, embedding_key, pair_key
+from semsim_pipeline.catalog.records import (
+    Catalog,
+    Comparison,
+    ComparisonKind,
+    Pair,
+    Side,
+    Thresholds,
+    embedding_key,
+    pair_key,
+)
 
 __all__ = [
     "Catalog",
@@ -23,6 +32,7 @@ __all__ = [
     "Pair",
     "Problem",
     "Side",
+    "Thresholds",
     "catalog_path",
     "check",
     "embedding_key",
