@@ -23,23 +23,30 @@ from semsim_pipeline.catalog.records import (
     embedding_key,
     pair_key,
 )
+from semsim_pipeline.catalog.standing import KeyKind, Removed, Standing, forget_removed, removed_keys, standing
 
 __all__ = [
     "Catalog",
     "Comparison",
     "ComparisonKind",
     "Dataset",
+    "KeyKind",
     "Pair",
     "Problem",
+    "Removed",
     "Side",
+    "Standing",
     "Thresholds",
     "catalog_path",
     "check",
     "embedding_key",
     "find_view",
+    "forget_removed",
     "load_catalog",
     "open_named",
     "pair_key",
     "parse",
     "read_catalog",
+    "removed_keys",
+    "standing",
 ]
