@@ -35,7 +35,8 @@ def ui(host: str, port: int) -> int:
              semsim ui --port 3001
 
     Its state is under SEMSIM_HOME/dagster, whatever DAGSTER_HOME says, so that `semsim demo` and `semsim rescore` show
-    up in it. An edit of the catalogue shows up by itself, within a minute; a wrong one is said here and changes nothing.
+    up in it. An edit of the catalogue shows up by itself within a minute; a wrong one is said here, in one line, and
+    what was there stays.
     """
     from semsim_pipeline.catalog import load_catalog
     from semsim_pipeline.home import ensure_home
