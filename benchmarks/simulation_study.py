@@ -33,11 +33,12 @@ Key = tuple[str, str, int, int, int]
 
 
 def plan(trials: int) -> Iterator[Key]:
-    """(population, case, n, m, number) of every trial."""
-    for name, (n, m), case in product(POPULATIONS, SIZES, ("equal", "unlike")):
-        yield from ((name, case, n, m, number) for number in range(trials))
-    for name, case in product(POPULATIONS, ("dropped", "shrunk")):
-        yield from ((name, case, 1000, 1000, number) for number in range(trials))
+    """(population, case, n, m, number) of every trial; all settings of a population advance together."""
+    for name, number in product(POPULATIONS, range(trials)):
+        for (n, m), case in product(SIZES, ("equal", "unlike")):
+            yield name, case, n, m, number
+        for case in ("dropped", "shrunk"):
+            yield name, case, 1000, 1000, number
 
 
 def trial(key: Key) -> dict[str, Any]:
@@ -117,9 +118,8 @@ def run(trials: int, part: tuple[int, int], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool, file.open("a", encoding="utf-8") as out:
         for number, row in enumerate(pool.map(trial, waiting, chunksize=8), 1):
-            out.write(json.dumps(row) + "\n")
+            print(json.dumps(row), file=out, flush=True)
             if number % 200 == 0:
-                out.flush()
                 print(f"{number}/{len(waiting)}", flush=True)
 
 

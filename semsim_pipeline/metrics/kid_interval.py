@@ -64,9 +64,11 @@ def inverted(value: float, at_zero: float, slope: float) -> tuple[float, float]:
     z2 = Z_95 * Z_95
     flat = Z_95 * math.sqrt(at_zero)
     shift = z2 * slope / 2
-    root = math.sqrt(max(0.0, z2 * slope * value + shift * shift + z2 * at_zero))
+    # Beyond 0 the ends solve a quadratic; a value far below 0 is near no distance beyond 0, and it has no root.
+    square = z2 * slope * value + shift * shift + z2 * at_zero
+    root = math.sqrt(max(0.0, square))
     low, high = value + shift - root, value + shift + root
-    return (low if low > 0 else min(value - flat, 0.0)), max(high, value + flat)
+    return low if min(low, value) > 0 else value - flat, max(value + flat, high if square > 0 else value)
 
 
 def _sampled(side: EmbeddedSet, seed: int) -> _Sampled:
