@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics
+from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, p_value_text
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.report.files import json_text, write_whole
 
@@ -121,7 +121,7 @@ def headline_lines(result: Comparison) -> list[str]:
         lines.append(
             f"[dim]1 = the same distribution; unrelated sets this diverse score {found.floor:.3f} (floor){best}.[/]"
         )
-    lines.append(f"[dim]p = {found.p_value:.3g} ({found.permutations} permutations): {evidence(result)}.[/]")
+    lines.append(f"[dim]{p_value_text(result)}: {evidence(result)}.[/]")
     reason = found.reason or result.verdict.reason
     if reason:
         lines.append(f"[yellow]{escape(reason)}.[/]")
@@ -172,7 +172,7 @@ def _side_by_side(results: Sequence[Comparison]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title="By encoder")
-    for column in ("encoder", "similarity", "95 %", "floor", "verdict", "background"):
+    for column in ("encoder", "similarity", "95 %", "floor", "adjusted p", "verdict", "background"):
         table.add_column(column)
     for result in results:
         found = result.similarity
@@ -181,6 +181,7 @@ def _side_by_side(results: Sequence[Comparison]) -> Table:
             "–" if result.value is None else f"{result.value:.3f}",
             "" if found is None else f"{found.interval[0]:.3f} … {found.interval[1]:.3f}",
             "" if found is None or found.floor is None else f"{found.floor:.3f}",
+            "" if result.family is None else f"{result.family.benjamini_hochberg:.2g}",
             result.verdict.text,
             "" if result.background is None else result.background.id,
         )

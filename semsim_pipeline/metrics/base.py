@@ -49,7 +49,7 @@ class MetricFacts:
     rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side;
     min_reference: in the reference, where it needs more than the candidate.
     needs: other inputs than rows (`background`, `content`). meaning: one line for someone who did not study
-    statistics. source: the paper.
+    statistics. source: the paper. no_null: why the value never stands beside what equal distributions would show.
     """
 
     name: str
@@ -65,6 +65,7 @@ class MetricFacts:
     source: str
     needs: tuple[str, ...] = ()
     min_reference: int = 0
+    no_null: str = ""
 
 
 class EmbeddedSet:

@@ -30,6 +30,8 @@ from semsim_pipeline.metrics.clouds import (
     rounded_up,
 )
 from semsim_pipeline.metrics.neighbors import kth_squares
+from semsim_pipeline.metrics.support_interval import share_interval
+from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
 DEFAULT_K = 5
@@ -205,10 +207,15 @@ def coverage_null(n: int, m: int, k: int = DEFAULT_K) -> float:
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """All four at k = 5; see `precision_recall_density_coverage`."""
-    found = support_of(pair)
+    from semsim_pipeline.metrics.relabelled import support_floor
+
+    found, floor = support_of(pair), support_floor(pair)
+    n, m = own_units(pair.reference).units, own_units(pair.candidate).units
     return {
-        "precision": MetricValue(value=found.precision),
-        "recall": MetricValue(value=found.recall),
+        "precision": MetricValue(
+            value=found.precision, interval=share_interval(found.precision, m, n), null=floor.precision
+        ),
+        "recall": MetricValue(value=found.recall, interval=share_interval(found.recall, n, m), null=floor.recall),
         "density": MetricValue(value=found.density, null=1.0),
         "coverage": MetricValue(
             value=found.coverage, null=coverage_null(len(pair.reference), len(pair.candidate), DEFAULT_K)

@@ -14,7 +14,7 @@ from semsim_pipeline.errors import (
 from semsim_pipeline.metrics.base import METRICS, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.records import MetricValue, not_computed
 
-SCORE_VERSION = 2
+SCORE_VERSION = 3
 """Raised with every change of any metric's value: stored scores of another version are computed again."""
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics
+from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, p_value_text
 from semsim_pipeline.metrics.base import MetricFacts
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.report.scale import Scale, scale_of
@@ -35,10 +35,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One comparison with all that a template says of it. interval, floor: empty where there is none to show."""
+    """One comparison with all that a template says of it. interval, floor, tested (the p-values): empty where there is
+    none to show."""
 
     result: Comparison
     scale: Scale | None
+    tested: str
     evidence: str
     interval: str
     floor: str
@@ -57,6 +59,7 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
     return Item(
         result=result,
         scale=scale_of(result),
+        tested=p_value_text(result),
         evidence=evidence(result),
         interval=interval,
         floor=floor,
