@@ -1,0 +1,121 @@
+"""One pair of embedded sets, every number side by side: ours, and what the packages that people use would print.
+
+All of them see the same rows. So `fid` is FID's formula on these rows and not on Inception's, and `cmmd` CMMD's
+formula and not on CLIP's. torch-fidelity computes `fid` and `kid`, `prdc` its four, scikit-learn the cosine. No
+package ships CMMD; `cmmd` is ours, which tests hold to cmmd-pytorch's values at 1e-9.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.score_card import score_card
+from semsim_pipeline.metrics.similarity import Similarity, similarity_of
+from semsim_pipeline.metrics.verdict import LOW_FLOOR, verdict_of
+from semsim_pipeline.records import Background
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A column: its name, who computes it, and whether larger means closer."""
+
+    name: str
+    by: str
+    higher_is_closer: bool
+
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry("similarity", "ours", True),
+    Entry("fid", "torch-fidelity", False),
+    Entry("kid", "torch-fidelity", False),
+    Entry("cmmd", "ours, equal to cmmd-pytorch", False),
+    Entry("mean_cosine", "scikit-learn", True),
+    Entry("precision", "prdc", True),
+    Entry("recall", "prdc", True),
+    Entry("density", "prdc", True),
+    Entry("coverage", "prdc", True),
+)
+NAMES = tuple(entry.name for entry in ENTRIES)
+
+
+def headline(a: EmbeddedSet, b: EmbeddedSet, background: Background, *, permutations: int = 199) -> dict[str, Any]:
+    """The headline with u, interval, p and its verdict in words."""
+    pair = Pair(reference=a, candidate=b, background=background, permutations=permutations)
+    found = similarity_of(pair)
+    floor = found.floor or 0.0
+    return {
+        "similarity": found.raw,
+        "u": (found.raw - floor) / (1 - floor),
+        "interval": list(found.interval),
+        "floor": floor,
+        "p_value": found.p_value,
+        "verdict": _verdict(pair, found),
+    }
+
+
+def _verdict(pair: Pair, found: Similarity) -> str:
+    if found.status != "ok":
+        return verdict_of(found, mixing=None, c2st_auc=None).text
+    mixing = score_card(pair, ["knn_mixing"])["knn_mixing"].detail
+    narrow = found.floor is not None and found.floor < LOW_FLOOR
+    auc = score_card(pair, ["c2st_auc"])["c2st_auc"].value if narrow else None
+    sides = (mixing["reference"], mixing["candidate"]) if mixing else None
+    return verdict_of(found, mixing=sides, c2st_auc=auc).text
+
+
+def peers(a: EmbeddedSet, b: EmbeddedSet) -> dict[str, float]:
+    """Every entry but the headline."""
+    from sklearn.metrics.pairwise import cosine_similarity
+
+    from semsim_pipeline.metrics.cmmd import cmmd
+
+    return {
+        "fid": _fid(a, b),
+        "kid": _kid(a, b),
+        "cmmd": cmmd(a, b),
+        "mean_cosine": float(cosine_similarity(a.rows, b.rows).mean(dtype=np.float64)),
+        **_prdc(a, b),
+    }
+
+
+def all_entries(a: EmbeddedSet, b: EmbeddedSet, background: Background, *, permutations: int = 199) -> dict[str, Any]:
+    """`headline` and `peers` together."""
+    return {**headline(a, b, background, permutations=permutations), **peers(a, b)}
+
+
+def _fid(a: EmbeddedSet, b: EmbeddedSet) -> float:
+    import torch
+    from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_features_to_statistics, fid_statistics_to_metric
+
+    sides = [fid_features_to_statistics(torch.from_numpy(side.rows.astype(np.float64))) for side in (a, b)]
+    return float(fid_statistics_to_metric(*sides, verbose=False)[KEY_METRIC_FID])
+
+
+def _kid(a: EmbeddedSet, b: EmbeddedSet) -> float:
+    """All rows where both sides have as many, and at most 1,000; else its mean over ten seeded subsets."""
+    import torch
+    from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
+
+    size = min(len(a), len(b), 1000)
+    found = kid_features_to_metric(
+        *(torch.from_numpy(side.rows.astype(np.float64)) for side in (a, b)),
+        kid_subsets=1 if len(a) == len(b) == size else 10,
+        kid_subset_size=size,
+        rng_seed=0,
+        verbose=False,
+    )
+    return float(found[KEY_METRIC_KID_MEAN])
+
+
+def _prdc(a: EmbeddedSet, b: EmbeddedSet) -> dict[str, float]:
+    from prdc import compute_prdc
+
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+        found = compute_prdc(a.rows.astype(np.float64), b.rows.astype(np.float64), nearest_k=5)
+    return {name: float(found[name]) for name in ("precision", "recall", "density", "coverage")}
