@@ -16,13 +16,15 @@ from benchmarks import machine
 from benchmarks.evidence import images as pictures
 from benchmarks.evidence.encoders import embedder
 from benchmarks.evidence.rules import AS_CONTROL, BETWEEN, FARTHER, FLAG, NO_FARTHER, SAME, Rule
-from benchmarks.evidence.scores import NAMES, all_entries
-from benchmarks.evidence.worlds import D, EQUAL_DRAWS, GaussianWorld, ImageWorld, N, Space
+from benchmarks.evidence.scores import NAMES, all_entries, headline, peers
+from benchmarks.evidence.worlds import EQUAL_DRAWS, D, GaussianWorld, ImageWorld, N, Space
 from semsim_pipeline.datasets.cifake import CLASSES
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.seeding import generator
 
 NAME = "adversarial_cases"
+SEEN = 4.0
+"""Standard deviations between equal samples of 1,000 beyond which a number that breaks its rule has moved at all."""
 Sides = tuple[EmbeddedSet, EmbeddedSet]
 
 
@@ -163,10 +165,15 @@ class Scale:
     def t(self, value: float) -> float:
         return (value - self.zero) / (self.one - self.zero)
 
+    @property
+    def in_t(self) -> float:
+        """One standard deviation between samples of one distribution."""
+        return abs(self.deviation / (self.one - self.zero))
+
 
 def scales(space: Space) -> dict[str, Scale]:
-    draws = [all_entries(*space.equal(k), space.background, permutations=19) for k in range(EQUAL_DRAWS)]
-    apart = all_entries(*space.apart(), space.background, permutations=19)
+    draws = [all_entries(*space.equal(k), space.background) for k in range(EQUAL_DRAWS)]
+    apart = all_entries(*space.apart(), space.background)
     return {
         name: Scale(
             float(np.mean([draw[name] for draw in draws])),
@@ -177,9 +184,13 @@ def scales(space: Space) -> dict[str, Scale]:
     }
 
 
+def _said(a: EmbeddedSet, b: EmbeddedSet, space: Space) -> dict[str, Any]:
+    return {**headline(a, b, space.background), **peers(a, b)}
+
+
 def judge(case: Case, space: Space, scale: dict[str, Scale]) -> dict[str, Any]:
     """Values, t and whether the rule was kept, for every entry; and for the verdict in words."""
-    found = [all_entries(*case.sides(r), space.background) for r in range(case.repeats)]
+    found = [_said(*case.sides(r), space) for r in range(case.repeats)]
     control = case.control
     base = None if control is None else [all_entries(*control(r), space.background) for r in range(case.repeats)]
     entries = {}
@@ -188,7 +199,12 @@ def judge(case: Case, space: Space, scale: dict[str, Scale]) -> dict[str, Any]:
         t = scale[name].t(float(np.mean(values)))
         if base is not None:
             t -= scale[name].t(float(np.mean([one[name] for one in base])))
-        entries[name] = {"value": float(np.mean(values)), "t": t, "right": case.rule.kept(t)}
+        entries[name] = {
+            "value": float(np.mean(values)),
+            "t": t,
+            "right": case.rule.kept(t),
+            "beyond_noise": abs(t) > SEEN * scale[name].in_t,
+        }
     verdicts = [one["verdict"] for one in found]
     return {
         "case": case.name,
