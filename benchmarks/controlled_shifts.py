@@ -9,21 +9,24 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.stats import spearmanr
 
 from benchmarks import machine
 from benchmarks.evidence.encoders import embedder
-from benchmarks.evidence.images import SHIFTS, cifake
+from benchmarks.evidence.images import SHIFTS, SIDE, cifake, digits, noise_images
 from benchmarks.evidence.scores import ENTRIES, NAMES, all_entries, headline_numbers
 from benchmarks.evidence.worlds import ImageWorld, N
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.metrics.frechet import frechet_distance
 from semsim_pipeline.metrics.kid import kid
 from semsim_pipeline.metrics.prdc import precision_recall_density_coverage
+from semsim_pipeline.metrics.verdict import INDISTINGUISHABLE
 from semsim_pipeline.seeding import generator
 
 NAME = "controlled_shifts"
@@ -96,11 +99,14 @@ def equal_sets(world: ImageWorld) -> list[dict[str, Any]]:
     table = []
     for n, m, repeats in SIZES:
         found: dict[str, list[float]] = {"similarity": [], "fid": [], "kid": [], "coverage": []}
-        inside = 0
+        inside = top = claimed = 0
         for repeat in range(repeats):
             a, b = world.sizes(n, m, f"equal {n} {m} {repeat}")
             ours = headline_numbers(a, b, world.embedder.background)
+            floor = ours["floor"]
             inside += ours["interval"][0] <= 1 <= ours["interval"][1]
+            top += ours["u"] >= INDISTINGUISHABLE
+            claimed += (ours["interval"][0] - floor) / (1 - floor) >= INDISTINGUISHABLE
             found["similarity"].append(ours["similarity"])
             found["fid"].append(frechet_distance(a, b))
             found["kid"].append(kid(a, b))
@@ -110,11 +116,37 @@ def equal_sets(world: ImageWorld) -> list[dict[str, Any]]:
             "m": m,
             "repeats": repeats,
             "intervals_that_hold_1": inside,
+                "u_in_the_top_band": top,
+                "interval_in_the_top_band": claimed,
             **{key: {"mean": float(np.mean(x)), "error": float(np.std(x, ddof=1) / np.sqrt(repeats))}
                for key, x in found.items()},
         })  # fmt: skip
         print(n, m, table[-1]["similarity"], flush=True)
     return table
+
+
+def unrelated_sets(world: ImageWorld) -> dict[str, list[float]]:
+    """u of sets that have nothing to do with each other: all 210 pairs of the panel's photographs (50 crops each; the
+    floor was measured on them, so their mean is no test, their spread is), and three pairs from elsewhere."""
+    from semsim_pipeline.datasets.panel_1 import Panel
+
+    panel = Panel()
+    crops: dict[str, list[NDArray[np.uint8]]] = {}
+    with panel.open() as reader:
+        for item in panel.items():
+            image = Image.fromarray(np.asarray(reader.read(item)))
+            crops.setdefault(item.labels["label"], []).append(
+                np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+            )
+    sets = [world.embedded(np.stack(images)) for images in crops.values()]
+    background = world.embedder.background
+    real, written = world.embedded(world.real.each(0, N // 10).images), world.embedded(digits("digits").images[:N])
+    noise = world.embedded(noise_images(N, "unrelated"))
+    elsewhere = [(real, written), (real, noise), (written, noise)]
+    return {
+        "panel": [headline_numbers(a, b, background)["u"] for a, b in combinations(sets, 2)],
+        "photographs_digits_noise": [headline_numbers(a, b, background)["u"] for a, b in elsewhere],
+    }
 
 
 def fourier_similarity(a: NDArray[Any], b: NDArray[Any], bandwidth: float, features: int, seed: int) -> float:
@@ -167,6 +199,7 @@ def main() -> None:
         found = body["encoders"][name] = {"weights": world.embedder.weights}
         if number == 0:
             found["fourier"] = fourier_errors(world)
+            found["unrelated"] = unrelated_sets(world)
             found["equal_sets"] = equal_sets(world)
             machine.save(NAME, about, body, quick=False)
         found["monotone"] = monotone(world)
