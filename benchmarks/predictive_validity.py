@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ ANIMALS, MACHINES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
 TRAIN, HELD = 300, 100
 SCORED = 1_000
 EPOCHS = 12
+WORLDS = ("REAL", "FAKE", "animals", "machines", "digits")
 THREE = (1, 3, 4)
 TWO = (2, 4)
 
@@ -48,32 +49,51 @@ class World:
     candidates: list[tuple[str, str, Labelled]]
 
 
-def worlds() -> Iterator[World]:
+def worlds(wanted: Sequence[str] = WORLDS) -> Iterator[World]:
     """All with about a hundred pairs together; SHIFTS are applied to the held-out images."""
     archive = machine.cifake()
     real, fake = (cifake(archive, label, 1_000, TRAIN + 1_000) for label in ("REAL", "FAKE"))
-    held = {"real": real.each(TRAIN, HELD), "fake": fake.each(TRAIN, HELD)}
-    mixed = {share: _mixture(held["real"], held["fake"], share) for share in (0.25, 0.5, 0.75)}
-    mixtures = [("mixture", f"{share:.0%} of REAL replaced by FAKE", each) for share, each in mixed.items()]
-    fresh = ("none", "other images of the same classes", real.each(TRAIN + HELD, HELD))
-    yield World("REAL", real.each(0, TRAIN), held["real"], [
-        *_shifted(held["real"], tuple(SHIFTS), THREE), *mixtures, ("style", "FAKE", held["fake"]), fresh,
+    made = {
+        "REAL": lambda: _real(real, fake),
+        "FAKE": lambda: _fake(real, fake),
+        "animals": lambda: _some("animals", real.of(ANIMALS), fake.of(ANIMALS)),
+        "machines": lambda: _some("machines", real.of(MACHINES), fake.of(MACHINES)),
+        "digits": _digits,
+    }
+    for name in wanted:
+        yield made[name]()
+
+
+def _real(real: Labelled, fake: Labelled) -> World:
+    held, drawn = real.each(TRAIN, HELD), fake.each(TRAIN, HELD)
+    return World("REAL", real.each(0, TRAIN), held, [
+        *_shifted(held, tuple(SHIFTS), THREE), *_mixtures(held, drawn), ("style", "FAKE", drawn),
+        ("none", "other images of the same classes", real.each(TRAIN + HELD, HELD)),
         *(("classes", f"{count} of 10 classes", _few(real, count)) for count in (8, 5, 3)),
     ])  # fmt: skip
-    yield World("FAKE", fake.each(0, TRAIN), held["fake"], [
-        *_shifted(held["fake"], ("jpeg", "noise", "rotation", "downscale"), TWO), *mixtures,
-        ("style", "REAL", held["real"]),
+
+
+def _fake(real: Labelled, fake: Labelled) -> World:
+    held, taken = fake.each(TRAIN, HELD), real.each(TRAIN, HELD)
+    return World("FAKE", fake.each(0, TRAIN), held, [
+        *_shifted(held, ("jpeg", "noise", "rotation", "downscale"), TWO), *_mixtures(held, taken),
+        ("style", "REAL", taken),
     ])  # fmt: skip
-    for name, classes in (("animals", ANIMALS), ("machines", MACHINES)):
-        mine = real.of(classes)
-        size = SCORED // len(classes)
-        base, other = mine.each(TRAIN, size), fake.of(classes).each(0, size)
-        yield World(name, mine.each(0, TRAIN), base, [
-            *_shifted(base, ("blur", "contrast", "hue", "occlusion", "rotation"), TWO),
-            ("mixture", "half FAKE", _mixture(base, other, 0.5)), ("style", "FAKE", other),
-            ("none", "other images of the same classes", mine.each(TRAIN + size, size)),
-        ])  # fmt: skip
-    yield _digits()
+
+
+def _some(name: str, mine: Labelled, other: Labelled) -> World:
+    """Some of the classes."""
+    size = SCORED // len(np.unique(mine.classes))
+    held, drawn = mine.each(TRAIN, size), other.each(0, size)
+    return World(name, mine.each(0, TRAIN), held, [
+        *_shifted(held, ("blur", "contrast", "hue", "occlusion", "rotation"), TWO),
+        ("mixture", "half FAKE", _mixture(held, drawn, 0.5)), ("style", "FAKE", drawn),
+        ("none", "other images of the same classes", mine.each(TRAIN + size, size)),
+    ])  # fmt: skip
+
+
+def _mixtures(base: Labelled, other: Labelled) -> list[tuple[str, str, Labelled]]:
+    return [("mixture", f"{share:.0%} replaced", _mixture(base, other, share)) for share in (0.25, 0.5, 0.75)]
 
 
 def _digits() -> World:
@@ -171,6 +191,7 @@ def main() -> None:
     """World by world, then encoder by encoder; what a stopped run has finished is not done again."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoders", default=",".join(ENCODERS), help="comma-separated; any of the package too")
+    parser.add_argument("--worlds", default=",".join(WORLDS), help="comma-separated: a run in pieces")
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
     chosen = parser.parse_args()
     about = machine.describe()
@@ -178,7 +199,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = body.setdefault("pairs", [])
     encoders = {name: embedder(name) for name in chosen.encoders.split(",")}
     body["encoders"] = {**body.get("encoders", {}), **{name: each.weights for name, each in encoders.items()}}
-    for world in worlds():
+    for world in worlds(chosen.worlds.split(",")):
         mine = [row for row in rows if row["world"] == world.name]
         if not mine:
             mine = list(losses(world))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -115,6 +116,7 @@ def _kid(a: EmbeddedSet, b: EmbeddedSet) -> float:
 def _prdc(a: EmbeddedSet, b: EmbeddedSet) -> dict[str, float]:
     from prdc import compute_prdc
 
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere), warnings.catch_warnings():  # noqa: PTH123
+        warnings.simplefilter("ignore")  # scikit-learn's, about prdc's threads
         found = compute_prdc(a.rows.astype(np.float64), b.rows.astype(np.float64), nearest_k=5)
     return {name: float(found[name]) for name in ("precision", "recall", "density", "coverage")}
