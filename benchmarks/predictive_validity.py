@@ -33,7 +33,8 @@ INDEPENDENT = {"classical": "network", "conv": "hog", "conv-random": "hog"}
 ANIMALS, MACHINES = (2, 3, 4, 5, 6, 7), (0, 1, 8, 9)
 TRAIN, HELD = 300, 100
 SCORED = 1_000
-EPOCHS = 12
+SEEN = 25_000
+"""Images that a network sees in training, all epochs together."""
 WORLDS = ("REAL", "FAKE", "animals", "machines", "digits")
 THREE = (1, 3, 4)
 TWO = (2, 4)
@@ -133,7 +134,7 @@ Classifier = Callable[[Pixels], NDArray[np.int64]]
 
 
 def classifiers(world: World) -> dict[str, Classifier]:
-    network = train(world.train, epochs=EPOCHS, seed=1)
+    network = train(world.train, epochs=SEEN // len(world.train), seed=1)
     return {"network": lambda images: predictions(network, images), "hog": _hog_classifier(world.train)}
 
 

@@ -23,7 +23,7 @@ Rows = NDArray[np.float32]
 WIDTH = 96
 TRAIN_PER_CLASS = 1_000
 """REAL images 0 to 999 of each class train `conv`; pairs begin at 1,000."""
-EPOCHS = 8
+EPOCHS = 6
 BATCH = 64
 
 

@@ -29,9 +29,9 @@ def adversarial_cases(found: dict[str, Any]) -> Figure:
     axes.set_xticks(range(len(NAMES)), [name.replace("_", " ") for name in NAMES], fontsize=9)
     axes.xaxis.tick_top()
     axes.set_yticks(range(len(cases)), [case["case"] for case in cases], fontsize=8)
-    axes.set_xlabel(
-        "t: 0 = samples of one distribution, 1 = plainly different. Green: the case's rule is kept. Red: fooled. "
-        "Amber: fooled, though beyond the noise",
+    figure.supxlabel(
+        "t: 0 = samples of one distribution, 1 = plainly different. Green: the case's rule is kept. Red: fooled.\n"
+        "Amber: fooled, though more than four standard deviations beyond equal sets.",
         fontsize=8,
     )
     return figure

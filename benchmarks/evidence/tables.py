@@ -27,7 +27,9 @@ ANIMALS = frozenset({"bird", "cat", "deer", "dog", "frog", "horse"})
 def table(head: list[str], rows: list[list[str]], *, left: int = 1) -> str:
     """Markdown; the first `left` columns are text."""
     rule = ["---"] * left + ["--:"] * (len(head) - left)
-    return "\n".join("| " + " | ".join(row) + " |" for row in [head, rule, *rows])
+    # |t| in a cell would end it.
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in [head, rule, *rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def adversarial() -> str:
