@@ -8,7 +8,7 @@ spread. Pairs of equal content or equal group count in none of the three means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,6 +24,7 @@ from semsim_pipeline.metrics.kernel_sums import (
     kernel_sums,
     median_squared_distance,
 )
+from semsim_pipeline.metrics.large_sets import for_pairs
 from semsim_pipeline.metrics.resampling import (
     PairWeights,
     bootstrap_weights,
@@ -68,6 +69,7 @@ class Similarity:
     raw: S, may exceed 1 by noise. value: min(1, max(0, raw)), None where `status` is `unreliable`. interval: 95 %, raw
     scale, contains raw. floor: what unrelated sets of this diversity score, None without a calibrated background.
     p_value: of the hypothesis that both sets are samples of one distribution; never 0. overlap: shared contents.
+    sampled: images of each side that all but `overlap` is computed from, None where all were; see `large_sets`.
     k_ab, k_aa, k_bb: the three kernel means. units: independent images (or groups) of the reference and candidate.
     """
 
@@ -89,6 +91,7 @@ class Similarity:
     k_aa: float
     k_bb: float
     background: Background
+    sampled: tuple[int, int] | None = None
 
 
 def similarity_of(pair: Pair, *, watch: CosineWatch | None = None) -> Similarity:
@@ -100,11 +103,17 @@ def similarity_of(pair: Pair, *, watch: CosineWatch | None = None) -> Similarity
     Memory: beside the unit rows, one byte per row and column: about 1,300·(n + m) bytes.
     Checked against: the closed form on stored kernel means (1e-9), a plain-loop oracle, simulated coverage.
     """
-    found = pair.memo.get(("similarity",))
-    if not isinstance(found, Similarity):
-        found = _similarity(pair, watch)
-        pair.memo["similarity",] = found
-    return found
+    thin = for_pairs(pair)
+    if thin is not pair:
+        found = similarity_of(thin, watch=watch)
+        overlap = layout_of(pair.reference, pair.candidate).overlap
+        return replace(found, overlap=overlap, sampled=(len(thin.reference), len(thin.candidate)))
+    kept = pair.memo.get(("similarity",))
+    if isinstance(kept, Similarity):
+        return kept
+    computed = _similarity(pair, watch)
+    pair.memo["similarity",] = computed
+    return computed
 
 
 def background_of(pair: Pair) -> Background:
