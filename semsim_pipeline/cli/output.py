@@ -122,6 +122,12 @@ def headline_lines(result: Comparison) -> list[str]:
             f"[dim]1 = the same distribution; unrelated sets this diverse score {found.floor:.3f} (floor){best}.[/]"
         )
     lines.append(f"[dim]{p_value_text(result)}: {evidence(result)}.[/]")
+    if found.sampled is not None:
+        one, other = found.sampled
+        lines.append(
+            f"[yellow]What compares all pairs of images uses a seeded sample of {one:,} reference and {other:,} "
+            "candidate images.[/]"
+        )
     reason = found.reason or result.verdict.reason
     if reason:
         lines.append(f"[yellow]{escape(reason)}.[/]")
@@ -161,6 +167,7 @@ def _card(result: Comparison) -> Table:
     table.add_column("what it says", style="dim")
     for facts, value in ordered_metrics(result):
         said = f"not computed: {value.reason}" if value.reason else facts.meaning
+        said += " (of a sample)" if value.note else ""
         shown = "–" if value.value is None else number(value.value)
         expected = "" if value.null is None else number(value.null)
         table.add_row(facts.name, shown, interval_text(value), expected, escape(said))

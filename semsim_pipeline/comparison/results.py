@@ -119,9 +119,14 @@ class Comparison:
             "p_adjusted": _adjusted(self.family),
             "verdict": self.verdict.text,
             "status": found.status,
+            **({} if found.sampled is None else {"sampled": _sampled(found.sampled)}),
             **({} if reason is None else {"reason": reason}),
             **({} if self.verdict.images_needed is None else {"images_needed": self.verdict.images_needed}),
         }
+
+
+def _sampled(images: tuple[int, int]) -> Json:
+    return {"reference": images[0], "candidate": images[1]}
 
 
 def _background(background: Background | None) -> Json:
@@ -157,4 +162,6 @@ def _metric(value: MetricValue) -> Json:
     }
     if value.detail:
         row["detail"] = {name: number for name, number in value.detail.items() if math.isfinite(number)}
+    if value.note:
+        row["note"] = value.note
     return row

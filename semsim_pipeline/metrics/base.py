@@ -116,6 +116,18 @@ class EmbeddedSet:
         except InvalidEmbeddingsError as error:
             raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
 
+    def take(self, rows: NDArray[np.intp]) -> EmbeddedSet:
+        """Some of the images as a set of their own: the same name, contents and groups. Memory: a copy of the rows."""
+        part = EmbeddedSet(self.name, self.rows[rows], failed=self.failed)
+        codes = self.content_codes[rows]
+        if self.has_content:
+            part._content = codes
+        else:
+            part.content_codes = codes
+        if self.group_codes is not None:
+            part.group_codes = self.group_codes[rows]
+        return part
+
     @property
     def has_content(self) -> bool:
         """Codes of the images' content were given, so that equal codes name one image under any encoder."""
