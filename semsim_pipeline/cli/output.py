@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics
+from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, said_of
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.report.files import json_text, write_whole
 
@@ -160,10 +160,9 @@ def _card(result: Comparison) -> Table:
     table.add_column("if equal", justify="right", no_wrap=True)
     table.add_column("what it says", style="dim")
     for facts, value in ordered_metrics(result):
-        said = f"not computed: {value.reason}" if value.reason else facts.meaning
         shown = "–" if value.value is None else number(value.value)
         expected = "" if value.null is None else number(value.null)
-        table.add_row(facts.name, shown, interval_text(value), expected, escape(said))
+        table.add_row(facts.name, shown, interval_text(value), expected, escape(said_of(facts, value)))
     return table
 
 

@@ -128,6 +128,8 @@ def _metric(value: MetricValue) -> Json:
         "null": value.null,
         "status": value.status,
     }
+    if value.reason:
+        row["reason"] = value.reason
     if value.detail:
         row["detail"] = {name: number for name, number in value.detail.items() if math.isfinite(number)}
     return row

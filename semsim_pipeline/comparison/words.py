@@ -31,6 +31,13 @@ def evidence(result: Comparison) -> str:
     return "the sets differ beyond chance"
 
 
+def said_of(facts: MetricFacts, value: MetricValue) -> str:
+    """What a row says: the metric's meaning, with what this value leaves out; or why there is none."""
+    if value.value is None:
+        return f"not computed: {value.reason}"
+    return f"{facts.meaning} Here {value.reason}." if value.reason else facts.meaning
+
+
 def number(value: float) -> str:
     """Four significant digits, never fewer than a score needs.
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from semsim_pipeline.datasets.perceptual import HASH_WORDS
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
@@ -41,7 +42,10 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     failed: dict[str, str] = {}
     reasons: list[str] = []
     skipped = 0
-    with Batches(spec, encoder) as batches:
+    hash_file = None if spec.hashes is None else spec.hashes.path(spec.image_ids)
+    to_hash = hash_file is not None and not hash_file.exists()  # another encoder may have met the same images
+    hashes = np.zeros((len(spec.items) if to_hash else 0, HASH_WORDS), dtype=np.uint64)
+    with Batches(spec, encoder, hashed=to_hash) as batches:
         ahead: deque[Callable[[], Batch]] = deque()
         for number in range(len(batches) + AHEAD):
             if number < len(batches):
@@ -53,6 +57,8 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
             if len(where):
                 rows[batch.start + where] = _encode(spec, encoder, batch, where)
                 good[batch.start + where] = True
+            if to_hash:
+                hashes[batch.start : batch.start + len(batch.good)] = batch.hashes
             failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
             skipped += len(batch.skipped)
             reasons += [
@@ -66,6 +72,8 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     ids = [spec.image_ids[place] for place in kept]
     if len(kept) < len(rows):
         rows = rows[kept]
+    if to_hash and ids and spec.hashes is not None and hash_file is not None:
+        spec.hashes.write(hash_file, ids, hashes[kept])
     files = _write(spec, digest, ids, rows, failed)
     del rows
     return_freed_memory()

@@ -46,8 +46,7 @@ class MetricFacts:
 
     symmetric: exchanging the sides leaves it unchanged. higher_is_closer: None where neither direction is closer.
     range: closed bounds, ±inf where open. at_identity: the value of a set against itself, None where it depends on n.
-    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side;
-    min_reference: in the reference, where it needs more than the candidate.
+    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side.
     needs: other inputs than rows (`background`, `content`). meaning: one line for someone who did not study
     statistics. source: the paper.
     """
@@ -64,7 +63,6 @@ class MetricFacts:
     meaning: str
     source: str
     needs: tuple[str, ...] = ()
-    min_reference: int = 0
 
 
 class EmbeddedSet:
@@ -82,9 +80,11 @@ class EmbeddedSet:
         content: NDArray[np.uint64] | None = None,
         groups: Sequence[str | None] | None = None,
         failed: int = 0,
+        hashes: NDArray[np.uint64] | None = None,
     ) -> None:
         """rows [n, d]; content: one code per image, equal for equal content (default: equal rows, bit by bit);
         groups: images of one group (a video, a burst) are not independent; None where an image has none.
+        hashes: perceptual hashes uint64 [n, w], zeros for an image without one; None without images.
 
         Raises InvalidEmbeddingsError.
         """
@@ -95,7 +95,8 @@ class EmbeddedSet:
         self.group_codes: NDArray[np.uint64] | None = None
         if groups is not None and any(group is not None for group in groups):
             self.group_codes = np.array([NO_GROUP if g is None else code_of(g.encode()) for g in groups], np.uint64)
-        for what, found in (("content codes", content), ("groups", groups)):
+        self.hashes = hashes
+        for what, found in (("content codes", content), ("groups", groups), ("hashes", hashes)):
             if found is not None and len(found) != len(self.rows):
                 raise ValueError(f"{name}: {len(found)} {what} for {len(self.rows)} rows")
 

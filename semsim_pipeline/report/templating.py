@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics
+from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, said_of
 from semsim_pipeline.metrics.base import MetricFacts
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.report.scale import Scale, scale_of
@@ -31,6 +31,7 @@ class Row:
     facts: MetricFacts
     value: MetricValue
     interval: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,8 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
         interval=interval,
         floor=floor,
         rows=tuple(
-            Row(facts=facts, value=value, interval=interval_text(value)) for facts, value in ordered_metrics(result)
+            Row(facts=facts, value=value, interval=interval_text(value), said=said_of(facts, value))
+            for facts, value in ordered_metrics(result)
         ),
         pictures=tuple(picture for picture in pictures if picture.name != DRAWN_BY_THE_PAGE),
     )

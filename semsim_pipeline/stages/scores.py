@@ -244,7 +244,7 @@ def _texts(found: Comparison) -> dict[str, str]:
 
 
 def _rows(found: Comparison) -> list[dict[str, str | int | float | None]]:
-    from semsim_pipeline.comparison.words import interval_text, number, ordered_metrics
+    from semsim_pipeline.comparison.words import interval_text, number, ordered_metrics, said_of
 
     return [
         {
@@ -252,7 +252,7 @@ def _rows(found: Comparison) -> list[dict[str, str | int | float | None]]:
             "value": "–" if value.value is None else number(value.value),
             "interval": interval_text(value),
             "if_equal": "" if value.null is None else number(value.null),
-            "meaning": f"not computed: {value.reason}" if value.reason else facts.meaning,
+            "meaning": said_of(facts, value),
         }
         for facts, value in ordered_metrics(found)
     ]

@@ -84,7 +84,11 @@ def _check_metric(row: Json) -> None:
     if row["status"] == "not_computed":
         has(row, {"value": type(None), "status": str, "reason": str})
         return
-    has(row, {"value": NUMBER, "interval": (list, type(None)), "null": MAYBE, "status": str}, {"detail": dict})
+    has(
+        row,
+        {"value": NUMBER, "interval": (list, type(None)), "null": MAYBE, "status": str},
+        {"detail": dict, "reason": str},
+    )
     assert row["status"] == "ok"
     _check_interval(row["interval"])
     detail = row.get("detail", {})
