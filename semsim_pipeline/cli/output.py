@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, said_of
+from semsim_pipeline.comparison.words import (
+    agreement_lines,
+    classes_lines,
+    evidence,
+    interval_text,
+    number,
+    ordered_metrics,
+    said_of,
+)
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.report.files import json_text, write_whole
 
@@ -104,6 +112,10 @@ def _print(console: Console, result: Comparison) -> None:
     console.print()
     console.print(_card(result))
     console.print()
+    for line in (*classes_lines(result), *agreement_lines(result)):
+        console.print(escape(line))
+    if result.classes is not None or result.agreement:
+        console.print()
 
 
 def headline_lines(result: Comparison) -> list[str]:

@@ -34,11 +34,13 @@ PERMUTATIONS_PER_PAIR = 20
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
     """limit: at most so many images a view; a smaller limit of the view's own, and its seed, stay. seed: of every draw.
-    metrics: rows of the score card, None for all. extract: how to embed. home: None for SEMSIM_HOME."""
+    metrics: rows of the score card, None for all.
+    clusters: match those without labels. extract: how to embed. home: None for SEMSIM_HOME."""
 
     limit: int | None = None
     seed: int = 0
     metrics: Sequence[str] | None = None
+    clusters: bool = False
     extract: ExtractOptions = field(default_factory=ExtractOptions)
     home: Path | None = None
 
@@ -147,6 +149,7 @@ def _pair_by_pair(
         seed=options.seed,
         permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
         metrics=options.metrics,
+        clusters=options.clusters,
     )
     inputs = [score_inputs(selected[one], selected[other], encoder, scoring) for one, other in pairs]
     stored = [find_result(home, score_version(each), encoder.background) for each in inputs]
@@ -165,6 +168,7 @@ def _pair_by_pair(
                 metrics=scoring.metrics,
                 seed=scoring.seed,
                 permutations=scoring.permutations,
+                clusters=scoring.clusters,
             )
             found = keep_result(home, inputs[number], comparison, time.perf_counter() - began)
             new += 1

@@ -65,6 +65,28 @@ class MetricFacts:
     needs: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """One column of labels. codes: intp [n], a row's place in `names` (sorted, each used), -1 where it has none."""
+
+    names: tuple[str, ...]
+    codes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Labels:
+        """From one value a row."""
+        known = np.array([value is not None for value in values], dtype=np.bool_)
+        names, inverse = np.unique(np.array([v for v in values if v is not None], dtype=np.str_), return_inverse=True)
+        codes = np.full(len(values), -1, np.intp)
+        codes[known] = inverse.reshape(-1)
+        return cls(names=tuple(str(name) for name in names), codes=codes)
+
+    @property
+    def classes(self) -> int:
+        """How many different values there are."""
+        return len(self.names)
+
+
 class EmbeddedSet:
     """One side of a comparison: its rows, who is whose twin, and every statistic that its pairs share.
 
@@ -72,7 +94,7 @@ class EmbeddedSet:
     Memory: n·d·itemsize for the rows, as much again for the unit rows once a cosine or kernel is asked for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of one side, all but the rows optional
         self,
         name: str,
         rows: NDArray[np.generic],
@@ -81,10 +103,12 @@ class EmbeddedSet:
         groups: Sequence[str | None] | None = None,
         failed: int = 0,
         hashes: NDArray[np.uint64] | None = None,
+        labels: Mapping[str, Labels] | None = None,
     ) -> None:
         """rows [n, d]; content: one code per image, equal for equal content (default: equal rows, bit by bit);
         groups: images of one group (a video, a burst) are not independent; None where an image has none.
         hashes: perceptual hashes uint64 [n, w], zeros for an image without one; None without images.
+        labels: by column, in the source's order.
 
         Raises InvalidEmbeddingsError.
         """
@@ -96,6 +120,7 @@ class EmbeddedSet:
         if groups is not None and any(group is not None for group in groups):
             self.group_codes = np.array([NO_GROUP if g is None else code_of(g.encode()) for g in groups], np.uint64)
         self.hashes = hashes
+        self.labels: Mapping[str, Labels] = labels or {}
         for what, found in (("content codes", content), ("groups", groups), ("hashes", hashes)):
             if found is not None and len(found) != len(self.rows):
                 raise ValueError(f"{name}: {len(found)} {what} for {len(self.rows)} rows")

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, said_of
+from semsim_pipeline.comparison.words import (
+    agreement_lines,
+    classes_lines,
+    evidence,
+    interval_text,
+    number,
+    ordered_metrics,
+    said_of,
+)
 from semsim_pipeline.metrics.base import MetricFacts
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.report.scale import Scale, scale_of
@@ -36,7 +44,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One comparison with all that a template says of it. interval, floor: empty where there is none to show."""
+    """One comparison with all that a template says of it. interval, floor: empty where there is none to show.
+    said: what its classes and the other encoders tell, a line each."""
 
     result: Comparison
     scale: Scale | None
@@ -45,6 +54,7 @@ class Item:
     floor: str
     rows: tuple[Row, ...]
     pictures: tuple[Picture, ...]
+    said: tuple[str, ...] = ()
 
 
 def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
@@ -65,6 +75,7 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
             Row(facts=facts, value=value, interval=interval_text(value), said=said_of(facts, value))
             for facts, value in ordered_metrics(result)
         ),
+        said=(*classes_lines(result), *agreement_lines(result)),
         pictures=tuple(picture for picture in pictures if picture.name != DRAWN_BY_THE_PAGE),
     )
 
