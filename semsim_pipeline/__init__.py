@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from semsim_pipeline.extract.records import Extraction
     from semsim_pipeline.records import Background
 
-__all__ = ["compare", "embed", "score"]
+__all__ = ["compare", "compare_encoders", "embed", "score"]
 
 
 def compare(
@@ -52,6 +52,30 @@ def compare(
     metrics = (metrics,) if isinstance(metrics, str) else metrics
     options = CompareOptions(limit=limit, seed=seed, metrics=metrics, clusters=clusters, home=home)
     return compare_views(str(reference), str(candidate), (encoder,), options)[0]
+
+
+def compare_encoders(
+    reference: str | Path,
+    candidate: str | Path,
+    encoders: Sequence[str],
+    *,
+    limit: int | None = None,
+    seed: int = 0,
+    metrics: Sequence[str] | None = None,
+    home: Path | None = None,
+) -> list[Comparison]:
+    """The same pair under several encoders, in order; see `compare`.
+
+    Returns: a comparison for each; its `agreement` says how far its encoder agrees with each of the others on each
+    side's images (unbiased linear CKA, mutual k-NN, CKNNA; at most 4,000 images, paired by content), and what that
+    makes of their verdicts in one sentence.
+    Raises: as `compare`.
+    """
+    from semsim_pipeline.comparison.run import CompareOptions, compare_views
+
+    metrics = (metrics,) if isinstance(metrics, str) else metrics
+    options = CompareOptions(limit=limit, seed=seed, metrics=metrics, home=home)
+    return compare_views(str(reference), str(candidate), tuple(encoders), options)
 
 
 def score(

@@ -12,7 +12,7 @@ import click
 from rich.markup import escape
 
 from semsim_pipeline.comparison.words import (
-    agreement_lines,
+    agreement_of_all,
     classes_lines,
     evidence,
     interval_text,
@@ -47,6 +47,9 @@ def report(results: Sequence[Comparison], json_to: str | None) -> None:
         _print(console, result)
     if len(results) > 1:
         console.print(_side_by_side(results))
+        for line in agreement_of_all(results):
+            console.print()
+            console.print(escape(line))
     if json_to is not None:
         write_whole(Path(json_to), json_text(results))
 
@@ -112,9 +115,9 @@ def _print(console: Console, result: Comparison) -> None:
     console.print()
     console.print(_card(result))
     console.print()
-    for line in (*classes_lines(result), *agreement_lines(result)):
+    for line in classes_lines(result):
         console.print(escape(line))
-    if result.classes is not None or result.agreement:
+    if result.classes is not None:
         console.print()
 
 

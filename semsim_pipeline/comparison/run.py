@@ -61,7 +61,10 @@ def compare_views(
     options: CompareOptions | None = None,
     progress: Progress | None = None,
 ) -> list[Comparison]:
-    """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work."""
+    """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work.
+
+    Of several encoders, each result's `agreement` says how far its encoder agrees with the others.
+    """
     return [scored.comparison for scored in score_views(reference, candidate, encoders, options, progress)]
 
 
@@ -77,7 +80,27 @@ def score_views(
     pairs = [(reference, candidate)]
     chosen = [resolve_encoder(encoder) for encoder in encoders]
     views = _checked(pairs, chosen, options)
-    return [scored for encoder in chosen for scored in _scored(pairs, views, encoder, options, progress or Silent())]
+    scored = [each for encoder in chosen for each in _scored(pairs, views, encoder, options, progress or Silent())]
+    return _with_agreement(scored, [encoder.facts.family for encoder in chosen], options)
+
+
+def _with_agreement(scored: list[ScoredPair], families: Sequence[str], options: CompareOptions) -> list[ScoredPair]:
+    """The same, each with how far its encoder agrees with the others. No part of a stored score: it is of two."""
+    if len(scored) < 2:
+        return scored
+    from semsim_pipeline.comparison.encoder_agreement import agreements
+
+    found = agreements(
+        [each.comparison for each in scored],
+        [(each.reference, each.candidate) for each in scored],
+        families,
+        ensure_home(options.home),
+        options.seed,
+    )
+    return [
+        replace(each, comparison=replace(each.comparison, agreement=some))
+        for each, some in zip(scored, found, strict=True)
+    ]
 
 
 def compare_pairs(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from semsim_pipeline.comparison.results import Comparison
@@ -87,6 +88,15 @@ def match_name(match: MatchedClasses) -> str:
 def agreement_lines(result: Comparison) -> list[str]:
     """What the other encoders of one call have to do with this one, a sentence each."""
     return [each.meaning for each in result.agreement]
+
+
+def agreement_of_all(results: Sequence[Comparison]) -> list[str]:
+    """Every two encoders once, a sentence each."""
+    said: dict[frozenset[str], str] = {}
+    for result in results:
+        for each in result.agreement:
+            said.setdefault(frozenset((result.encoder, each.other)), each.meaning)
+    return list(said.values())
 
 
 def number(value: float) -> str:
