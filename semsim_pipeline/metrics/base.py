@@ -141,6 +141,14 @@ class EmbeddedSet:
         except InvalidEmbeddingsError as error:
             raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
 
+    def unit_at(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
+        """Some unit rows in float64. Raises InvalidEmbeddingsError on a zero row, with its number in the set."""
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows
+        try:
+            return np.asarray(unit_rows(self.rows[rows].astype(np.float64), numbers=numbers))
+        except InvalidEmbeddingsError as error:
+            raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
+
     @property
     def has_content(self) -> bool:
         """Codes of the images' content were given, so that equal codes name one image under any encoder."""
