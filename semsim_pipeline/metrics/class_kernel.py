@@ -22,7 +22,8 @@ MOST_EXACT = 400_000_000
 """Pairs of rows up to which every kernel value is computed (some seconds at d = 512); above, random features."""
 
 FREQUENCIES = 4096
-"""Random frequencies, a cosine and a sine each: a similarity is then off by about 0.006 (measured, docs/methods.md)."""
+"""Random frequencies, a cosine and a sine each: a similarity is then off by 0.005 in the median, 0.02 at the
+95th percentile (classes of 90 digits, s² = 0.25)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

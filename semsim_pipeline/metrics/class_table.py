@@ -53,7 +53,7 @@ class ClassTable:
     clustered: classes are k-means clusters, of which there are as many on both sides. columns: the label columns, None
     for clusters. sizes: images. similarities, frechet_distances: [r][c], None where undefined or not computed; empty
     above 2,500 cells. matches: one-to-one, the least total MMD², in the reference's order. left_out_*: classes
-    without two independent images. exact: False where random features stand for the kernel (± 0.006).
+    without two independent images. exact: False where random features stand for the kernel (mostly within 0.02).
     """
 
     clustered: bool

@@ -104,7 +104,7 @@ class ClassMatrixPlan:
     def _footer(self) -> str:
         sizes = [*self.table.reference_sizes, *self.table.candidate_sizes]
         span = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-        how = "exact kernel" if self.table.exact else "random features, ± 0.006"
+        how = "exact kernel" if self.table.exact else "random features, ± 0.02"
         return f"n = {span} a {_one(self.table)}, {how}, seed {self.pair.comparison.seed}"
 
     def _cells(self, sheet: Sheet, top: int, least: float) -> None:
