@@ -41,14 +41,14 @@ def extract(archive: str, home: str, limit: int | None) -> dict[str, Any]:
 
 
 def score(home: str, pairs: list[list[str]], limit: int | None) -> dict[str, Any]:
-    """Pairs through `compare_pairs`, with the seconds of each (the first one's includes opening the sets)."""
-    from semsim_pipeline.comparison.run import CompareOptions, compare_pairs
+    """Pairs through `stream_pairs`, with the seconds of each (the first one's includes opening the sets)."""
+    from semsim_pipeline.comparison.run import CompareOptions, stream_pairs
 
     stages = measure.Stages()
     options = CompareOptions(limit=limit, home=Path(home))
     rows = []
     began = time.perf_counter()
-    for found in compare_pairs([(a, b) for a, b in pairs], "classical", options, stages):
+    for found in stream_pairs([(a, b) for a, b in pairs], "classical", options, stages):
         seconds, began = time.perf_counter() - began, time.perf_counter()
         rows.append({"seconds": round(seconds, 3), **found.to_json()})
         print(f"  {len(rows)}/{len(pairs)} {found.value} {found.verdict.text} {seconds:.1f} s", file=sys.stderr)

@@ -13,6 +13,8 @@ from benchmarks import machine
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks.evidence import plots as evidence
+
 LIGHT, DARK = "#c2703d", "#1f5f8b"
 
 
@@ -82,6 +84,9 @@ PLOTS: dict[str, Callable[[dict[str, Any], Path], None]] = {
     "extraction_memory": extraction_memory,
     "score_card_speed": score_card_speed,
     "cifake_full": cifake_full,
+    "adversarial_cases": lambda found, file: _write(evidence.adversarial_cases(found), file),
+    "controlled_shifts": lambda found, file: _write(evidence.controlled_shifts(found), file),
+    "predictive_validity": lambda found, file: _write(evidence.predictive_validity(found), file),
 }
 
 

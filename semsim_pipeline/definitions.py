@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import dagster as dg
 
-from semsim_pipeline.catalog import load_catalog
+from semsim_pipeline.catalog import standing
 from semsim_pipeline.defs.assets import assets_of
 from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
+from semsim_pipeline.home import semsim_home
+
+_standing = standing(semsim_home())
 
 defs = dg.Definitions(
-    assets=assets_of(partitions_of(load_catalog())),
+    assets=assets_of(partitions_of(_standing.catalog, _standing.removed)),
     jobs=[rescore],
     resources={"workspace": SemsimWorkspace()},
     executor=dg.in_process_executor,

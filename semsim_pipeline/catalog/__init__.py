@@ -13,23 +13,40 @@ from semsim_pipeline.catalog.check import Problem, check
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.find import find_view, open_named
 from semsim_pipeline.catalog.load import catalog_path, load_catalog, parse, read_catalog
-from semsim_pipeline.catalog.records import Catalog, Comparison, ComparisonKind, Pair, Side, embedding_key, pair_key
+from semsim_pipeline.catalog.records import (
+    Catalog,
+    Comparison,
+    ComparisonKind,
+    Pair,
+    Side,
+    Thresholds,
+    embedding_key,
+    pair_key,
+)
+from semsim_pipeline.catalog.standing import KeyKind, Removed, Standing, forget_removed, removed_keys, standing
 
 __all__ = [
     "Catalog",
     "Comparison",
     "ComparisonKind",
     "Dataset",
+    "KeyKind",
     "Pair",
     "Problem",
+    "Removed",
     "Side",
+    "Standing",
+    "Thresholds",
     "catalog_path",
     "check",
     "embedding_key",
     "find_view",
+    "forget_removed",
     "load_catalog",
     "open_named",
     "pair_key",
     "parse",
     "read_catalog",
+    "removed_keys",
+    "standing",
 ]

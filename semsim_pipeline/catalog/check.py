@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from semsim_pipeline.catalog.records import Catalog, Side
+from semsim_pipeline.catalog.classes import Classes, class_problems, named_classes
+from semsim_pipeline.catalog.dataset import CatalogView, Dataset
+from semsim_pipeline.catalog.records import Catalog
 from semsim_pipeline.datasets.selection import GROUP
+from semsim_pipeline.encoders.network import check_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import SemsimError, did_you_mean
 
@@ -21,44 +24,56 @@ class Problem:
     message: str
 
 
-def check(catalog: Catalog) -> list[Problem]:
-    """Opens every dataset and resolves every encoder; reads no image and looks for no weights.
+ShownClasses = Callable[[CatalogView, tuple[str, ...]], Classes]
+"""The classes of some columns that a dataset shows now. Raises SemsimError where it cannot be listed."""
+
+
+def listed_classes(view: CatalogView, columns: tuple[str, ...]) -> Classes:
+    """From the source's listing, which is what a scan writes into the manifest; no image is read."""
+    found: dict[str, set[str]] = {column: set() for column in columns}
+    for item in view.select():
+        for column in columns:
+            value = item.group if column == GROUP else item.labels.get(column)
+            if value is not None:
+                found[column].add(value)
+    return {column: frozenset(values) for column, values in found.items()}
+
+
+def check(catalog: Catalog, shown: ShownClasses = listed_classes) -> list[Problem]:
+    """Opens every dataset, lists those with classes, resolves every encoder and looks for its weights; reads no image.
 
     Families of networks (`timm:`) import their library here, which loading does not.
     """
-    return [*_datasets(catalog), *_encoders(catalog)]
+    return [*_datasets(catalog, shown), *_encoders(catalog)]
 
 
-def _datasets(catalog: Catalog) -> Iterator[Problem]:
-    filtered = _filtered_columns(catalog)
+def _datasets(catalog: Catalog, shown: ShownClasses) -> Iterator[Problem]:
+    named = named_classes(catalog)
     for name, dataset in catalog.datasets.items():
         try:
-            source = dataset.view().source
-        except SemsimError as error:
-            yield Problem(kind="dataset", name=name, message=str(error))
-            continue
-        known = (*source.label_columns, GROUP)
-        for column in filtered.get(name, ()):
-            if column not in known:
-                yield Problem(kind="dataset", name=name, message=did_you_mean(f"column of {name}", column, known))
+            messages = list(_dataset(dataset, named.get(name, {}), shown))
+        except (SemsimError, OSError) as error:
+            messages = [str(error)]
+        for message in messages:
+            yield Problem(kind="dataset", name=name, message=message)
 
 
-def _filtered_columns(catalog: Catalog) -> dict[str, dict[str, None]]:
-    """Dataset to the columns by which its pairs select, in the order met."""
-    columns: dict[str, dict[str, None]] = {}
-
-    def add(side: Side) -> None:
-        columns.setdefault(side.dataset, {}).update((column, None) for column, _values in side.view.filters)
-
-    for pair in catalog.pairs.values():
-        add(pair.reference)
-        add(pair.candidate)
-    return columns
+def _dataset(dataset: Dataset, named: Mapping[str, frozenset[str]], shown: ShownClasses) -> Iterator[str]:
+    """What is wrong with one dataset. Raises what opening and listing raise."""
+    view = dataset.view()
+    known = (*view.source.label_columns, GROUP)
+    unknown = [column for column in dict.fromkeys((*named, *dataset.values)) if column not in known]
+    for column in unknown:
+        yield did_you_mean(f"column of {dataset.name}", column, known)
+    columns = tuple(column for column in dict.fromkeys((*named, *dataset.values)) if column in known)
+    if columns:
+        there = {column: values for column, values in named.items() if column in known}
+        yield from class_problems(dataset, there, shown(view, columns))
 
 
 def _encoders(catalog: Catalog) -> Iterator[Problem]:
     for alias, spec in catalog.encoders.items():
         try:
-            resolve_encoder(spec)
+            check_weights(resolve_encoder(spec))
         except SemsimError as error:
             yield Problem(kind="encoder", name=alias, message=str(error))

@@ -11,15 +11,17 @@ from ruamel.yaml.nodes import Node, SequenceNode
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.document import Document, Entry, line_of
 from semsim_pipeline.catalog.entries import check_name
-from semsim_pipeline.catalog.records import Comparison, ComparisonKind, Pair, Side, pair_key
+from semsim_pipeline.catalog.records import Comparison, ComparisonKind, Pair, Side, Thresholds, pair_key
 from semsim_pipeline.catalog.sides import Sides
+from semsim_pipeline.catalog.upkeep import read_schedule, read_thresholds
 
 SHAPES: dict[ComparisonKind, tuple[str, ...]] = {
     "pairs": ("pairs",),
     "across": ("across", "by"),
     "match": ("reference", "candidate", "match"),
 }
-KEYS = (*(key for keys in SHAPES.values() for key in keys), "encoders", "seed", "limit", "title", "description")
+SETTINGS = ("encoders", "seed", "limit", "title", "description", "schedule", "thresholds")
+KEYS = (*(key for keys in SHAPES.values() for key in keys), *SETTINGS)
 ONE_OF = (
     "write one of `pairs: [[A, B], ...]`; `across: A` with `by: COLUMN`; `reference: A`, `candidate: B` with "
     "`match: COLUMN`."
@@ -43,6 +45,8 @@ class _Settings:
     encoders: tuple[str, ...]
     seed: int
     limit: int | None
+    schedule: str | None
+    thresholds: Thresholds
 
 
 class Planner:
@@ -87,6 +91,8 @@ class Planner:
             limit=settings.limit,
             pairs=tuple(labels),
             labels=labels,
+            schedule=settings.schedule,
+            thresholds=settings.thresholds,
         )
 
     def _kind(self, at: str, line: int, fields: Mapping[str, Entry]) -> ComparisonKind | None:
@@ -122,6 +128,8 @@ class Planner:
             encoders=self._aliases(f"{at}.encoders", line, fields.get("encoders")),
             seed=numbers["seed"] or 0,
             limit=numbers["limit"],
+            schedule=read_schedule(document, f"{at}.schedule", fields.get("schedule")),
+            thresholds=read_thresholds(document, f"{at}.thresholds", fields.get("thresholds")),
         )
 
     def _aliases(self, at: str, line: int, entry: Entry | None) -> tuple[str, ...]:

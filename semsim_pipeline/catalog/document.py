@@ -6,6 +6,7 @@ and every one knows its line.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from ruamel.yaml.reader import ReaderError
 from semsim_pipeline.errors import CatalogError, did_you_mean
 
 MOST_PROBLEMS = 10
+SHARE = re.compile(r"[0-9]{1,9}(\.[0-9]{1,18})?|\.[0-9]{1,18}")
 NULL = "tag:yaml.org,2002:null"
 
 Entry = tuple[int, Node]
@@ -124,6 +126,14 @@ class Document:
         if text is not None and text.isascii() and text.isdigit() and len(text) <= 9 and int(text) >= least:
             return int(text)
         self.problem(line_of(node), at, f"expected a whole number, {least} to 999999999; found {_found(node)}.")
+        return None
+
+    def share(self, node: Node, at: str) -> float | None:
+        """A number from 0 to 1."""
+        text = node.value if isinstance(node, ScalarNode) else ""
+        if SHARE.fullmatch(text) and float(text) <= 1:
+            return float(text)
+        self.problem(line_of(node), at, f"expected a number from 0 to 1, such as 0.9; found {_found(node)}.")
         return None
 
 

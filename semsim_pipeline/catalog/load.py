@@ -27,30 +27,26 @@ def catalog_path(home: Path | None = None) -> Path:
 def load_catalog(home: Path | None = None) -> Catalog:
     """The home's catalogue, or the packaged default where the home has none. Raises CatalogError."""
     path = catalog_path(home)
-    try:
-        text = _text_of(path)
-    except FileNotFoundError:
-        return replace(read_catalog(PACKAGED), path=None)
-    return parse(text, path)
+    text = catalog_text(path)
+    return replace(read_catalog(PACKAGED), path=None) if text is None else parse(text, path)
 
 
 def read_catalog(path: Path) -> Catalog:
     """The catalogue in a file. Raises CatalogError."""
-    try:
-        text = _text_of(path)
-    except FileNotFoundError as error:
-        raise CatalogError(f"There is no catalogue {path}.") from error
+    text = catalog_text(path)
+    if text is None:
+        raise CatalogError(f"There is no catalogue {path}.")
     return parse(text, path)
 
 
-def _text_of(path: Path) -> str:
-    """Raises FileNotFoundError where nothing is there at all, CatalogError where something is and cannot be read."""
+def catalog_text(path: Path) -> str | None:
+    """A file's text, None where nothing is there at all. Raises CatalogError where something is and cannot be read."""
     try:
         return path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
         if path.is_symlink():
             raise CatalogError(f"{path} is a link to something that is not there.") from error
-        raise
+        return None
     except UnicodeDecodeError as error:
         raise CatalogError(f"{path} is no text in UTF-8 (byte {error.start}). Save it as UTF-8.") from error
     except OSError as error:

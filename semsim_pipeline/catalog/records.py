@@ -15,6 +15,9 @@ from semsim_pipeline.datasets.views import View
 NAME = re.compile(r"[A-Za-z0-9_-]{1,48}")
 """Of datasets, aliases and comparisons: without `.~@`, which keys use, and short enough for a key in a file name."""
 
+MOST_FAILED_IMAGES = 0.05
+"""Of a side's images: more than one in twenty unreadable is a broken source, fewer are the usual few."""
+
 ComparisonKind = Literal["pairs", "across", "match"]
 
 
@@ -78,12 +81,25 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Thresholds:
+    """When a comparison's checks fail; no score's version depends on them.
+
+    similarity: a score below it fails its check, None for no such check. failed_images: the largest share of a side's
+    images that may be unreadable before its scores are no longer trusted.
+    """
+
+    similarity: float | None = None
+    failed_images: float = MOST_FAILED_IMAGES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """A named set of pairs.
 
     title: its name where none is given. by: the column of `across` and `match`. encoders: aliases. limit: images a
     side, already part of the pairs' views. pairs: keys, one encoder after the other, in the order of the classes.
-    labels: each key's row and column: the reference's and the candidate's class, or their views for `pairs`.
+    labels: each key's row and column: the reference's and the candidate's class, or their views for `pairs`. schedule:
+    five cron fields, when it is to be brought up to date without being asked. No score depends on the last two.
     """
 
     name: str
@@ -96,6 +112,8 @@ class Comparison:
     limit: int | None
     pairs: tuple[str, ...]
     labels: Mapping[str, tuple[str, str]]
+    schedule: str | None = None
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from semsim_pipeline.datasets.base import SOURCES, SourceKind
+from semsim_pipeline.datasets.grouping import OPTION as GROUP_BY
+from semsim_pipeline.datasets.grouping import SUBFOLDER
 from semsim_pipeline.datasets.resolve import PLAIN_KIND
 from semsim_pipeline.datasets.selection import GROUP
 from semsim_pipeline.datasets.views import RESERVED, View, parse_view
@@ -26,6 +28,39 @@ def read_spec(text: str, folder: Path) -> tuple[SourceKind | None, View]:
     view = parse_view(text, exists=lambda path: "[" in path and is_there(path, folder))
     kind, base = _recognise(view.base, folder)
     return kind, replace(view, base=base)
+
+
+def relocated(text: str, here: Path, folder: Path) -> str:
+    """A spec as somebody writes it in the folder `here`, spelled so that a catalogue in `folder` means the same by it.
+
+    As on the command line, something that exists here wins over an embedded name. Raises as `read_spec`.
+    """
+    view = parse_view(text, exists=lambda path: is_there(path, here))
+    if is_there(view.base, here):
+        base = _placed(absolute(view.base, here), folder)
+    else:
+        kind, base = _recognise(view.base, here)
+        prefix = f"{kind.name}:" if kind is not None and not kind.embedded else ""
+        location = Path(base.removeprefix(prefix))
+        if location.is_absolute():  # and no embedded set, nor a place on another machine
+            base = prefix + _placed(location, folder)
+
+    def beside(key: str, value: str) -> str:
+        is_file = key == GROUP_BY and value != SUBFOLDER and is_there(value, here)
+        return _placed(absolute(value, here), folder) if is_file else value
+
+    filters = tuple((key, tuple(beside(key, value) for value in values)) for key, values in view.filters)
+    return replace(view, base=base, filters=filters).canonical()
+
+
+def _placed(path: Path, folder: Path) -> str:
+    """A path as the catalogue's folder names it: relative below it, absolute elsewhere."""
+    whole = Path(os.path.abspath(path))  # noqa: PTH100 - resolves `..` as it is written, and follows no link
+    if not whole.is_relative_to(folder):
+        return str(whole)
+    inside = str(whole.relative_to(folder))
+    # As it stands it could be taken for an embedded set, or for KIND:PATH.
+    return f"./{inside}" if inside in SOURCES or ":" in inside or inside.startswith("~") else inside
 
 
 def _recognise(base: str, folder: Path) -> tuple[SourceKind | None, str]:

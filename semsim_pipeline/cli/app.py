@@ -14,6 +14,7 @@ from typing import NoReturn
 
 import click
 
+from semsim_pipeline.cli.catalog import catalog
 from semsim_pipeline.cli.compare import compare
 from semsim_pipeline.cli.demo import demo
 from semsim_pipeline.cli.embed import embed
@@ -43,7 +44,7 @@ def semsim() -> None:
     """
 
 
-for command in (demo, compare, score, embed, rescore, status, ui, list_, encoders):
+for command in (demo, compare, score, embed, catalog, rescore, status, ui, list_, encoders):
     semsim.add_command(command)
 
 

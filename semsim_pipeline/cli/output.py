@@ -18,6 +18,7 @@ from semsim_pipeline.comparison.words import (
     interval_text,
     number,
     ordered_metrics,
+    p_value_text,
     said_of,
 )
 from semsim_pipeline.errors import WorkError
@@ -136,7 +137,7 @@ def headline_lines(result: Comparison) -> list[str]:
         lines.append(
             f"[dim]1 = the same distribution; unrelated sets this diverse score {found.floor:.3f} (floor){best}.[/]"
         )
-    lines.append(f"[dim]p = {found.p_value:.3g} ({found.permutations} permutations): {evidence(result)}.[/]")
+    lines.append(f"[dim]{p_value_text(result)}: {evidence(result)}.[/]")
     reason = found.reason or result.verdict.reason
     if reason:
         lines.append(f"[yellow]{escape(reason)}.[/]")
@@ -186,7 +187,7 @@ def _side_by_side(results: Sequence[Comparison]) -> Table:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title="By encoder")
-    for column in ("encoder", "similarity", "95 %", "floor", "verdict", "background"):
+    for column in ("encoder", "similarity", "95 %", "floor", "adjusted p", "verdict", "background"):
         table.add_column(column)
     for result in results:
         found = result.similarity
@@ -195,6 +196,7 @@ def _side_by_side(results: Sequence[Comparison]) -> Table:
             "–" if result.value is None else f"{result.value:.3f}",
             "" if found is None else f"{found.interval[0]:.3f} … {found.interval[1]:.3f}",
             "" if found is None or found.floor is None else f"{found.floor:.3f}",
+            "" if result.family is None else f"{result.family.benjamini_hochberg:.2g}",
             result.verdict.text,
             "" if result.background is None else result.background.id,
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rich.markup import escape
 
 from semsim_pipeline.catalog import Catalog, Comparison
+from semsim_pipeline.comparison.results import Comparison as Result
 from semsim_pipeline.comparison.score_store import StoredScore
 from semsim_pipeline.stages.score_store import current_score
 
@@ -21,12 +22,14 @@ ENDS = 4
 
 def print_overview(console: Console, catalog: Catalog, home: Path, only: str | None = None) -> None:
     """Every comparison's scores, highest first, and where its report is; a long table shows both its ends."""
+    from semsim_pipeline.stages.matrix import in_family
     from semsim_pipeline.stages.report import report_file
 
     for comparison in catalog.comparisons.values():
         if only is not None and comparison.name != only:
             continue
-        scores = [score for key in comparison.pairs if (score := current_score(home, key)) is not None]
+        found = {key: score for key in comparison.pairs if (score := current_score(home, key)) is not None}
+        scores = list(in_family(found).values())
         scores.sort(key=lambda score: -1.0 if score.comparison.value is None else score.comparison.value, reverse=True)
         console.print(_table(comparison, scores))
         page = report_file(home, comparison.name)
@@ -44,7 +47,7 @@ def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
     table.title_justify, table.title_style = "left", "bold"
     for column in ("reference", "candidate", *(["encoder"] if several else [])):
         table.add_column(column)
-    for column in ("similarity", "95 %", "floor"):
+    for column in ("similarity", "95 %", "floor", *(["adjusted p"] if len(scores) > 1 else [])):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict")
     gap = len(scores) - 2 * ENDS if len(scores) > MOST_ROWS else 0
@@ -62,6 +65,11 @@ def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
             "–" if found.value is None else f"{found.value:.3f}",
             "" if headline is None else f"{headline.interval[0]:.3f} … {headline.interval[1]:.3f}",
             "" if headline is None or headline.floor is None else f"{headline.floor:.3f}",
+            *([_adjusted(found)] if len(scores) > 1 else []),
             escape(found.verdict.text),
         )
     return table
+
+
+def _adjusted(found: Result) -> str:
+    return "" if found.family is None else f"{found.family.benjamini_hochberg:.2g}"

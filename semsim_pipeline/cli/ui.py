@@ -15,6 +15,7 @@ from urllib.error import URLError
 
 import click
 
+from semsim_pipeline.cli.reload import CatalogWatch
 from semsim_pipeline.errors import WorkError, WrongCallError
 
 SECONDS_TO_END = 6.0
@@ -34,7 +35,8 @@ def ui(host: str, port: int) -> int:
              semsim ui --port 3001
 
     Its state is under SEMSIM_HOME/dagster, whatever DAGSTER_HOME says, so that `semsim demo` and `semsim rescore` show
-    up in it.
+    up in it. An edit of the catalogue shows up by itself within a minute; a wrong one is said here, in one line, and
+    what was there stays.
     """
     from semsim_pipeline.catalog import load_catalog
     from semsim_pipeline.home import ensure_home
@@ -59,19 +61,24 @@ def _dagster_home(home: Path) -> Path:
 
 
 def _serve(home: Path, folder: Path, host: str, port: int) -> int:
+    from semsim_pipeline.catalog import catalog_path
+
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(folder / "workspace.yaml")]
     command += ["--host", host, "--port", str(port), "--log-level", "warning", "--code-server-log-level", "warning"]
     environment = {**os.environ, "DAGSTER_HOME": str(folder), "SEMSIM_HOME": str(home)}
     # `dagster dev` says on every start that another command supersedes it, which is in no dependency of ours.
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command`")
+    shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - what the user asked for
+    url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+    catalog = CatalogWatch(catalog_path(home), url)
     with Servers(command, environment, folder) as servers:
-        shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - what the user asked for
-        url = f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
         click.echo("Starting Dagster …", err=True)
         if servers.wait_until(lambda: _answers(url), SECONDS_TO_START):
             click.echo(f"Dagster's UI is at {url} (Ctrl-C ends it).")
             sys.stdout.flush()
+            catalog.start()
         code = servers.wait()
+        catalog.stop()
     if servers.asked_to_end:
         return 0 if servers.asked_to_end == signal.SIGTERM else 130
     raise WorkError(f"Dagster ended by itself with code {code}; its messages are above.")

@@ -25,7 +25,7 @@ class Cell:
 
     n: images of the reference and the candidate. status: as `Comparison.status`; `ceiling` on the diagonal of
     `across`; `other scale` where the background is not the matrix's: no value then, such scores are not comparable.
-    key: of the pair; None on the diagonal.
+    key: of the pair; None on the diagonal. p_adjusted: Benjamini–Hochberg, over the comparison.
     """
 
     value: float | None
@@ -35,6 +35,7 @@ class Cell:
     n: tuple[int, int]
     status: str
     key: str | None
+    p_adjusted: float | None = None
 
     @property
     def resolved(self) -> bool:
@@ -171,6 +172,7 @@ def _cell(key: str, comparison: Comparison, scale: str | None) -> Cell:
         n=(comparison.reference.n, comparison.candidate.n),
         status=comparison.status if comparable else OTHER_SCALE,
         key=key,
+        p_adjusted=None if comparison.family is None else comparison.family.benjamini_hochberg,
     )
 
 

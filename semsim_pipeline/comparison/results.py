@@ -26,13 +26,23 @@ class SideSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AdjustedP:
+    """A p-value among others: adjusted over `tests` of them, never below the raw one; see `metrics.multiplicity`."""
+
+    benjamini_hochberg: float
+    holm: float
+    tests: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One pair under one encoder.
 
     similarity is None exactly where it could not be computed, with `reason`. metrics: the score card without the
     headline. background: None where not even a bandwidth could be found. classes: the table of classes and their
     matching, None where there are no labels, where only some metrics were asked for, or where it could not be made,
-    then with `classes_reason`. agreement: with the other encoders of one call, on each side's images.
+    then with `classes_reason`. agreement: with the other encoders of one call, on each side's images. adjusted_p: among
+    the pairs or encoders that it is shown with; None for a score alone, which is a family of one.
     """
 
     encoder: str
@@ -50,6 +60,15 @@ class Comparison:
     classes: ClassTable | None = None
     classes_reason: str | None = None
     agreement: tuple[EncoderPair, ...] = ()
+    adjusted_p: AdjustedP | None = None
+
+    @property
+    def family(self) -> AdjustedP | None:
+        """The adjusted p-value; of a score alone, the raw one. None where nothing was tested."""
+        if self.adjusted_p is not None or self.similarity is None:
+            return self.adjusted_p
+        p_value = self.similarity.p_value
+        return AdjustedP(benjamini_hochberg=p_value, holm=p_value, tests=1)
 
     @property
     def value(self) -> float | None:
@@ -90,6 +109,7 @@ class Comparison:
                 "floor": None,
                 "ceiling": {"reference": nothing, "candidate": nothing},
                 "p_value": None,
+                "p_adjusted": None,
                 "verdict": self.verdict.text,
                 "status": "not_computed",
                 "reason": self.reason,
@@ -105,6 +125,7 @@ class Comparison:
                 "candidate": _ceiling(found.ceiling_candidate),
             },
             "p_value": found.p_value,
+            "p_adjusted": _adjusted(self.family),
             "verdict": self.verdict.text,
             "status": found.status,
             **({} if reason is None else {"reason": reason}),
@@ -116,6 +137,12 @@ def _background(background: Background | None) -> Json:
     if background is None:
         return None
     return {"id": background.id, "bandwidth": background.bandwidth, "source": background.source}
+
+
+def _adjusted(found: AdjustedP | None) -> Json:
+    if found is None:
+        return None
+    return {"benjamini_hochberg": found.benjamini_hochberg, "holm": found.holm, "tests": found.tests}
 
 
 def _ceiling(ceiling: Ceiling) -> Json:

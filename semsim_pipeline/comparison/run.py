@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.assess import EncoderIdentity, assess, check_metrics
 from semsim_pipeline.comparison.backgrounds import background_for
+from semsim_pipeline.comparison.family import as_family
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_inputs, score_version
 from semsim_pipeline.comparison.selected import SelectedView, select_all
@@ -25,10 +26,7 @@ from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
 from semsim_pipeline.extract.run import embed_view, usable_manifest
 from semsim_pipeline.home import ensure_home
-
-PERMUTATIONS = 999
-PERMUTATIONS_PER_PAIR = 20
-"""Whoever adjusts the p-values of many pairs (Holm, Benjamini–Hochberg) needs so many permutations a pair."""
+from semsim_pipeline.metrics.multiplicity import permutations_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,12 +73,18 @@ def score_views(
     options: CompareOptions | None = None,
     progress: Progress | None = None,
 ) -> list[ScoredPair]:
-    """As `compare_views`, with the rows behind each score, for whoever draws them."""
+    """As `compare_views`, with the rows behind each score, for whoever draws them.
+
+    The encoders are one family of tests: whoever asks five of them has five chances of a false alarm.
+    """
     options = options or CompareOptions()
     pairs = [(reference, candidate)]
     chosen = [resolve_encoder(encoder) for encoder in encoders]
     views = _checked(pairs, chosen, options)
-    scored = [each for encoder in chosen for each in _scored(pairs, views, encoder, options, progress or Silent())]
+    scoring = _scoring(options, tests=len(chosen))
+    found = [each for one in chosen for each in _scored(pairs, views, one, scoring, (options, progress or Silent()))]
+    family = as_family([each.comparison for each in found])
+    scored = [replace(each, comparison=one) for each, one in zip(found, family, strict=True)]
     return _with_agreement(scored, [encoder.facts.family for encoder in chosen], options)
 
 
@@ -108,8 +112,21 @@ def compare_pairs(
     encoder: str,
     options: CompareOptions | None = None,
     progress: Progress | None = None,
+) -> list[Comparison]:
+    """Score many pairs of views under one encoder, in order, and adjust their p-values over all of them.
+
+    Raises and memory: as `stream_pairs`.
+    """
+    return as_family(list(stream_pairs(pairs, encoder, options, progress)))
+
+
+def stream_pairs(
+    pairs: Sequence[tuple[str, str]],
+    encoder: str,
+    options: CompareOptions | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[Comparison]:
-    """Score many pairs of views under one encoder, in order.
+    """Each pair as it is scored; p-values are not adjusted yet (`as_family` does it once all are there).
 
     Every view is listed before the first is embedded; each is embedded and read once, and what its pairs share is
     computed once.
@@ -120,7 +137,14 @@ def compare_pairs(
     options = options or CompareOptions()
     chosen = resolve_encoder(encoder)
     checked = _checked(pairs, [chosen], options)
-    return (scored.comparison for scored in _scored(pairs, checked, chosen, options, progress or Silent()))
+    scoring = _scoring(options, tests=len(pairs))
+    return (each.comparison for each in _scored(pairs, checked, chosen, scoring, (options, progress or Silent())))
+
+
+def _scoring(options: CompareOptions, tests: int) -> Scoring:
+    return Scoring(
+        seed=options.seed, permutations=permutations_for(tests), metrics=options.metrics, clusters=options.clusters
+    )
 
 
 def _checked(
@@ -141,9 +165,10 @@ def _scored(
     pairs: Sequence[tuple[str, str]],
     views: Mapping[str, DatasetView],
     chosen: Encoder,
-    options: CompareOptions,
-    progress: Progress,
+    scoring: Scoring,
+    how: tuple[CompareOptions, Progress],
 ) -> Iterator[ScoredPair]:
+    options, progress = how
     home = ensure_home(options.home)
     with TemporaryDirectory(prefix=".listing-", dir=home) as folder:
         listed = list_together(views, Path(folder))
@@ -156,7 +181,7 @@ def _scored(
     }
     background = background_for(chosen, home, options.extract, progress)
     identity = EncoderIdentity(name=chosen.name, fingerprint=chosen.fingerprint(), background=background)
-    yield from _pair_by_pair(home, pairs, selected, identity, (options, progress))
+    yield from _pair_by_pair(home, pairs, selected, identity, (scoring, progress))
 
 
 def _pair_by_pair(
@@ -164,16 +189,10 @@ def _pair_by_pair(
     pairs: Sequence[tuple[str, str]],
     selected: Mapping[str, SelectedView],
     encoder: EncoderIdentity,
-    how: tuple[CompareOptions, Progress],
+    how: tuple[Scoring, Progress],
 ) -> Iterator[ScoredPair]:
     """Each pair's score, in order: found where the same was asked before, else computed; only then are rows read."""
-    options, progress = how
-    scoring = Scoring(
-        seed=options.seed,
-        permutations=max(PERMUTATIONS, PERMUTATIONS_PER_PAIR * len(pairs)),
-        metrics=options.metrics,
-        clusters=options.clusters,
-    )
+    scoring, progress = how
     inputs = [score_inputs(selected[one], selected[other], encoder, scoring) for one, other in pairs]
     stored = [find_result(home, score_version(each), encoder.background) for each in inputs]
     uses = Counter(spec for pair, found in zip(pairs, stored, strict=True) if found is None for spec in set(pair))

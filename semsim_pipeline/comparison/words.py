@@ -28,11 +28,27 @@ def evidence(result: Comparison) -> str:
     found = result.similarity
     if found is None:
         return "not tested"
-    if found.p_value > ALPHA:
-        return "no evidence of a difference"
+    if not differs(result):
+        return "no evidence of a difference" + (" once all tests count" if found.p_value <= ALPHA else "")
     if result.verdict.text == "indistinguishable":
         return "a difference can be measured at this n, but it is too small to matter on this scale"
     return "the sets differ beyond chance"
+
+
+def differs(result: Comparison) -> bool:
+    """The sets differ beyond chance, every test of the family considered."""
+    return result.family is not None and result.family.benjamini_hochberg <= ALPHA
+
+
+def p_value_text(result: Comparison) -> str:
+    """The p-value with its permutations, and adjusted where it is one of several."""
+    found, family = result.similarity, result.family
+    if found is None or family is None:
+        return ""
+    text = f"p = {found.p_value:.3g} ({found.permutations:,} permutations)"
+    if family.tests == 1:
+        return text
+    return f"{text}, {family.benjamini_hochberg:.3g} adjusted over {family.tests:,} tests"
 
 
 def said_of(facts: MetricFacts, value: MetricValue) -> str:

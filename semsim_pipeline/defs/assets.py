@@ -31,7 +31,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def dataset_manifest(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.manifest import refresh_manifest
 
-        return materialized(lambda: refresh_manifest(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: refresh_manifest(workspace.open(context.log), context.partition_key))
 
     @dg.asset(
         partitions_def=partitions.embeddings,
@@ -49,7 +49,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def embeddings(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.embeddings import embed_dataset
 
-        return materialized(lambda: embed_dataset(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: embed_dataset(workspace.open(context.log), context.partition_key))
 
     @dg.asset(
         partitions_def=partitions.pairs,
@@ -68,7 +68,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def pair_metrics(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.scores import score_pair
 
-        return materialized(lambda: score_pair(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: score_pair(workspace.open(context.log), context.partition_key))
 
     @dg.asset(
         partitions_def=partitions.pairs,
@@ -83,7 +83,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def pair_plots(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.pictures import draw_pair_plots
 
-        return materialized(lambda: draw_pair_plots(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: draw_pair_plots(workspace.open(context.log), context.partition_key))
 
     @dg.asset(
         partitions_def=partitions.comparisons,
@@ -98,7 +98,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def similarity_matrix(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.matrix import build_matrix
 
-        return materialized(lambda: build_matrix(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: build_matrix(workspace.open(context.log), context.partition_key))
 
     @dg.asset(
         partitions_def=partitions.comparisons,
@@ -116,6 +116,6 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     def report(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
         from semsim_pipeline.stages.report import write_comparison_page
 
-        return materialized(lambda: write_comparison_page(workspace.open(context.log), context.partition_key))
+        return materialized(context, lambda: write_comparison_page(workspace.open(context.log), context.partition_key))
 
     return [dataset_manifest, embeddings, pair_metrics, pair_plots, similarity_matrix, report]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from semsim_pipeline.catalog import Catalog
+from semsim_pipeline.catalog import Catalog, Removed
 
 NOTHING = "nothing-in-the-catalogue"
 """Dagster refuses an empty set of keys; an empty catalogue shows this one, which fails with that name if it is run."""
@@ -31,14 +31,19 @@ class Partitions:
     pairs_to_comparisons: dg.StaticPartitionMapping
 
 
-def partitions_of(catalog: Catalog) -> Partitions:
-    """All keys of a catalogue. 10,000 pairs take about a second."""
+def partitions_of(catalog: Catalog, removed: Removed | None = None) -> Partitions:
+    """All keys of a catalogue. 10,000 pairs take about a second.
+
+    removed: keys that it had; they stay for a time, behind the others and tied to nothing, because a backfill in flight
+    breaks over a key that its asset no longer knows.
+    """
+    gone = removed or {}
     embeddings = catalog.embedding_keys()
     return Partitions(
-        datasets=_static(catalog.dataset_keys()),
-        embeddings=_static(embeddings),
-        pairs=_static(list(catalog.pairs)),
-        comparisons=_static(list(catalog.comparisons)),
+        datasets=_static([*catalog.dataset_keys(), *gone.get("datasets", ())]),
+        embeddings=_static([*embeddings, *gone.get("embeddings", ())]),
+        pairs=_static([*catalog.pairs, *gone.get("pairs", ())]),
+        comparisons=_static([*catalog.comparisons, *gone.get("comparisons", ())]),
         dataset_to_embeddings=_mapping((key.rpartition("@")[0], key) for key in embeddings),
         embeddings_to_pairs=_mapping(
             (embedded, pair.key) for pair in catalog.pairs.values() for embedded in pair.embeddings

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from semsim_pipeline.catalog import standing
 from semsim_pipeline.defs.watch import watch
 from semsim_pipeline.extract.records import ExtractOptions, Silent
+from semsim_pipeline.home import ensure_home
 
 if TYPE_CHECKING:
     from semsim_pipeline.stages.workspace import Workspace
@@ -23,14 +25,20 @@ class SemsimWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     workers: int | None = None
 
     def open(self, log: dg.DagsterLogManager) -> Workspace:
-        """The workspace as its catalogue is now. Raises StoreError, CatalogError."""
-        from dataclasses import replace
+        """The workspace as the catalogue stands: a run goes on with the last right one while a wrong one is edited.
 
+        Raises StoreError, CatalogError.
+        """
         from semsim_pipeline.stages.workspace import Workspace
 
+        home = ensure_home()
+        stands = standing(home)
+        if stands.problem is not None:
+            log.warning(f"The catalogue is wrong, so this run goes by the last one that was right. {stands.problem}")
         watching = watch()
         progress = LoggedProgress(log) if watching is None else watching.progress
-        return replace(Workspace.open(), extract=ExtractOptions(workers=self.workers), progress=progress)
+        extract = ExtractOptions(workers=self.workers)
+        return Workspace(home=home, catalog=stands.catalog, extract=extract, progress=progress)
 
 
 class LoggedProgress(Silent):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from semsim_pipeline.catalog import KeyKind, removed_keys
 from semsim_pipeline.errors import SemsimError
+from semsim_pipeline.home import semsim_home
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
@@ -20,16 +22,42 @@ DATA_VERSION_IS_OURS_TAG = "dagster/data_version_is_user_provided"
 Materialized = dg.MaterializeResult[None]
 
 
-def materialized(stage: Callable[[], Outcome]) -> Materialized:
+KEYS_OF: Mapping[str, KeyKind] = {
+    "dataset_manifest": "datasets",
+    "embeddings": "embeddings",
+    "pair_metrics": "pairs",
+    "pair_plots": "pairs",
+    "similarity_matrix": "comparisons",
+    "report": "comparisons",
+}
+"""Which of the catalogue's keys each asset is partitioned by."""
+
+
+def materialized(context: dg.AssetExecutionContext, stage: Callable[[], Outcome]) -> Materialized:
     """Run a stage; its data version is returned on a hit as well, so that nothing below it is asked for again.
 
     Raises dagster.Failure with the one line that says what is wrong: a user's mistake is not worth a retry.
     """
+    _refuse_removed(context.asset_key.to_user_string(), context.partition_key)
     try:
         outcome = stage()
     except (SemsimError, OSError) as error:
         raise dg.Failure(description=str(error), allow_retries=not isinstance(error, SemsimError)) from error
     return dg.MaterializeResult(data_version=dg.DataVersion(outcome.version), metadata=metadata_of(outcome))
+
+
+def _refuse_removed(asset: str, partition: str) -> None:
+    """Raises dagster.Failure for a key that the catalogue no longer has: its data is left as it is.
+
+    A failure and no silent success, because a backfill waits for a materialisation or a failure of each of its keys.
+    """
+    since = removed_keys(semsim_home()).get(KEYS_OF[asset], {}).get(partition)
+    if since is not None:
+        raise dg.Failure(
+            description=f"{partition} was removed from the catalogue ({since:%Y-%m-%d %H:%M} UTC); nothing to do. What "
+            "was computed for it is kept; put it into the catalogue again to go on with it.",
+            allow_retries=False,
+        )
 
 
 def event_of(outcome: Outcome) -> dg.AssetMaterialization:

@@ -152,6 +152,12 @@ def ensure_weights(encoder: Encoder) -> Path | None:
     return encoder.weights.fetch(encoder.name) if isinstance(encoder, NetworkEncoder) else None
 
 
+def check_weights(encoder: Encoder) -> None:
+    """Raises MissingWeightsError where an encoder has weights and they are not on this machine; fetches nothing."""
+    if isinstance(encoder, NetworkEncoder):
+        encoder.weights.find(encoder.name)
+
+
 def absolute_checkpoint(text: str) -> Path:
     """A checkpoint's path as written in a spec (`~` and relative allowed), absolute and not required to exist."""
     return Path(text).expanduser().absolute()

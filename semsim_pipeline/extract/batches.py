@@ -21,6 +21,7 @@ from semsim_pipeline.encoders.base import LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, UnreadableImageError
 from semsim_pipeline.extract.records import ShardSpec
 from semsim_pipeline.fingerprint import image_id_of
+from semsim_pipeline.heap import own_pages
 
 AHEAD = 2
 """Batches under way beside the one that is being encoded."""
@@ -155,7 +156,7 @@ class Batches:
                 try:
                     batch.pixels = self._buffers.get_nowait()
                 except queue.Empty:
-                    batch.pixels = np.empty((self._size, *like.shape), dtype=np.uint8)
+                    batch.pixels = own_pages((self._size, *like.shape), np.uint8)
         if like.shape != batch.pixels.shape[1:] or like.dtype != np.uint8:
             raise InvalidEmbeddingsError(
                 f"Encoder {self._spec.encoder.name!r} preprocessed one image to {list(batch.pixels.shape[1:])} and "

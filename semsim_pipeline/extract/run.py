@@ -25,6 +25,7 @@ from semsim_pipeline.extract.records import (
 )
 from semsim_pipeline.extract.scan import scan, scan_again
 from semsim_pipeline.extract.shard import embed_shard
+from semsim_pipeline.heap import return_freed_memory
 from semsim_pipeline.home import ensure_home
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import ManifestRef
@@ -122,6 +123,7 @@ def _embed_missing(
     progress.start("embed", len(rows))
     if not len(rows):
         return
+    return_freed_memory()  # what listing and planning needed, before the encoder takes its share
     workers = _workers(encoder, len(rows), options)
     cut = replace(_cut(encoder, options, embeddings), threads=_threads(encoder, workers))
     through = engine(options.engine, workers)

@@ -15,7 +15,7 @@ from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
 from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSpec
-from semsim_pipeline.heap import return_freed_memory
+from semsim_pipeline.heap import own_pages, return_freed_memory
 from semsim_pipeline.store.parts import Part, inspect_part
 from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
 
@@ -37,7 +37,7 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     if done is not None:
         return done
     encoder = _load(spec.encoder, spec.key.fingerprint)
-    rows = np.empty((len(spec.items), encoder.dim), dtype=np.float32)
+    rows: NDArray[np.float32] = own_pages((len(spec.items), encoder.dim), np.float32)
     good = np.zeros(len(spec.items), dtype=np.bool_)
     failed: dict[str, str] = {}
     reasons: list[str] = []

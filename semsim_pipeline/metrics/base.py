@@ -48,7 +48,7 @@ class MetricFacts:
     range: closed bounds, ±inf where open. at_identity: the value of a set against itself, None where it depends on n.
     rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side.
     needs: other inputs than rows (`background`, `content`). meaning: one line for someone who did not study
-    statistics. source: the paper.
+    statistics. source: the paper. no_null: why the value never stands beside what equal distributions would show.
     """
 
     name: str
@@ -63,6 +63,7 @@ class MetricFacts:
     meaning: str
     source: str
     needs: tuple[str, ...] = ()
+    no_null: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

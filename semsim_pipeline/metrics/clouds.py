@@ -8,7 +8,7 @@ and float32 cost no decision (`cdist` in float32 has given a row a distance of 0
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -168,13 +168,19 @@ def _mean(side: EmbeddedSet) -> Floats:
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bounds:
     """One tile: `low` [r, c] is at most the true d² of rows row.. and columns column..; d² is at most
-    low + spare_rows[:, None] + spare_columns[None, :]. `low` is a buffer that the next tile overwrites."""
+    low + spare_rows[:, None] + spare_columns[None, :], and half of the spares added makes it what the product itself
+    gave. `low` is a buffer that the next tile overwrites. squares: ‖x‖² of the rows from the frame's centre [r]."""
 
     row: int
     column: int
     low: Tile
     spare_rows: Floats
     spare_columns: Floats
+    squares: Floats
+
+
+Watcher = Callable[[Bounds], None]
+"""Takes a look at every tile of a pass that others make; the last of several may overwrite `low`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -185,6 +191,7 @@ class _Block:
     start: int
     rows: Tile
     spare: Floats
+    squares: Floats
 
 
 def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool) -> _Block:
@@ -197,7 +204,7 @@ def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool) ->
     if right:
         # A power of two: the product is scaled without a rounding.
         rows *= -2
-    return _Block(start=start, rows=table, spare=2 * (frame.slack * squares + frame.floor))
+    return _Block(start=start, rows=table, spare=2 * (frame.slack * squares + frame.floor), squares=squares)
 
 
 def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROWS, upper: bool) -> Iterator[Bounds]:
@@ -219,7 +226,24 @@ def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROW
                     continue
                 low = buffer[: len(block.rows) * len(columns.rows)].reshape(len(block.rows), len(columns.rows))
                 np.matmul(block.rows, columns.rows.T, out=low)
-                yield Bounds(row=block.start, column=j, low=low, spare_rows=block.spare, spare_columns=columns.spare)
+                yield Bounds(
+                    row=block.start,
+                    column=j,
+                    low=low,
+                    spare_rows=block.spare,
+                    spare_columns=columns.spare,
+                    squares=block.squares,
+                )
+
+
+def watch_cross(
+    reference: EmbeddedSet, candidate: EmbeddedSet, watchers: Sequence[Watcher], *, tile: int = TILE_ROWS
+) -> None:
+    """Show every tile of two sets to some watchers. Memory: see `bound_tiles`."""
+    frame = frame_of(reference, candidate)
+    for part in bound_tiles(frame, cloud_of(reference), cloud_of(candidate), tile=tile, upper=False):
+        for watch in watchers:
+            watch(part)
 
 
 def exact_squares(left: Cloud, rows: Index, right: Cloud, columns: Index) -> Floats:

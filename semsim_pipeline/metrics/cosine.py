@@ -97,6 +97,31 @@ def _projection_variance(side: EmbeddedSet, other: EmbeddedSet) -> float | None:
     return float(projections @ projections) * count / (count - 1) / len(side) ** 2
 
 
+def pooled_within(reference: Directions, candidate: Directions) -> float | None:
+    """Mean cosine of two different rows of both sets together: what a cross mean is expected to be when the rows'
+    sides are drawn by lot (every pair of rows is then a cross pair equally often)."""
+    n, m = reference.n, candidate.n
+    mean = (n * reference.mean + m * candidate.mean) / (n + m)
+    return Directions(n=n + m, mean=mean, squares=reference.squares + candidate.squares).within
+
+
+def centred_null(background: Background, reference: Directions, candidate: Directions) -> float | None:
+    """Expected cosine of two means of n and m rows of one distribution, seen from the background's mean.
+
+    Both means miss the true one by chance, which turns them apart: δ²/√((δ² + σ²/n)(δ² + σ²/m)), δ the pooled mean's
+    distance from the background's, freed of its own error, and σ² the pooled rows' variance. None without spread.
+    """
+    within = pooled_within(reference, candidate)
+    if within is None or background.mean is None:
+        return None
+    n, m = reference.n, candidate.n
+    variance = max(0.0, 1.0 - within)
+    gap = (n * reference.mean + m * candidate.mean) / (n + m) - background.mean
+    square = max(0.0, float(gap @ gap) - variance / (n + m))
+    lengths = (square + variance / n) * (square + variance / m)
+    return square / math.sqrt(lengths) if lengths > 0 else None
+
+
 def _relative(cross: float, reference: Directions, candidate: Directions) -> MetricValue:
     within_a, within_b = reference.within, candidate.within
     if within_a is None or within_b is None:
@@ -109,7 +134,7 @@ def _relative(cross: float, reference: Directions, candidate: Directions) -> Met
         )
     # Two roots, not the root of a product: the product of two tiny means underflows to zero.
     ratio = cross / math.sqrt(within_a) / math.sqrt(within_b)
-    return MetricValue(value=ratio, detail={"within_reference": within_a, "within_candidate": within_b})
+    return MetricValue(value=ratio, null=1.0, detail={"within_reference": within_a, "within_candidate": within_b})
 
 
 def _centred(background: Background | None, reference: Directions, candidate: Directions) -> MetricValue:
@@ -128,6 +153,7 @@ def _centred(background: Background | None, reference: Directions, candidate: Di
     return MetricValue(
         # Rounding alone can leave the interval, by an ulp or two.
         value=min(1.0, max(-1.0, cosine)),
+        null=centred_null(background, reference, candidate),
         detail={"reference_length": lengths[0], "candidate_length": lengths[1]},
     )
 
@@ -141,6 +167,7 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
         "mean_cosine": MetricValue(
             value=min(1.0, max(-1.0, cross)),
             interval=mean_cosine_interval(pair.reference, pair.candidate),
+            null=pooled_within(a, b),
             detail={name: value for name, value in within.items() if value is not None},
         ),
         "relative_cosine": _relative(cross, a, b),

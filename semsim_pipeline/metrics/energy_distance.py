@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.arrays import TILE_ROWS
 from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import (
     DEFAULT_WORKING_MEMORY,
@@ -33,6 +33,8 @@ from semsim_pipeline.metrics.clouds import (
 from semsim_pipeline.records import MetricValue
 
 Floats = NDArray[np.float64]
+
+WITHIN, CROSS = ("energy_distance", "within"), ("energy_distance", "cross")
 
 NEAR = {np.dtype(np.float32): 4e-3, np.dtype(np.float64): 4e-6}
 """Share of a row's squared length below which a product's d² has lost too many digits to be rooted: its error is of
@@ -58,20 +60,6 @@ class Energy:
     within_candidate: float
 
 
-def _plain_frame(*sides: EmbeddedSet) -> Frame:
-    """A frame whose tiles are d² as the product gives it, with no bound subtracted."""
-    return replace(frame_of(*sides), slack=0.0, floor=0.0)
-
-
-def _lengths(frame: Frame, cloud: Cloud) -> Floats:
-    """Squared length of each distinct row from the frame's centre, float64 [u]."""
-    out = np.empty(len(cloud))
-    for start in range(0, len(cloud), TILE_ROWS):
-        block = cloud.block(start, min(start + TILE_ROWS, len(cloud))) - frame.centre
-        out[start : start + len(block)] = np.einsum("ij,ij->i", block, block, dtype=np.float64)
-    return out
-
-
 def _wide_squares(frame: Frame, left: Cloud, right: Cloud, part: Bounds) -> Floats:
     """A tile's d² by a float64 product."""
     rows, columns = part.low.shape
@@ -84,18 +72,22 @@ def _wide_squares(frame: Frame, left: Cloud, right: Cloud, part: Bounds) -> Floa
     return np.asarray(squares)
 
 
-def _distances(frame: Frame, left: Cloud, right: Cloud, part: Bounds, lengths: Floats) -> Tile:
-    """A tile's distances; near pairs, where the product has cancelled, come from sum((x - y)²) in float64.
+def _distances(frame: Frame, left: Cloud, right: Cloud, part: Bounds) -> Tile:
+    """A tile's distances, in its own buffer; near pairs, where the product has cancelled, come from sum((x - y)²) in
+    float64.
 
     Where near pairs are many (tight clusters far apart), the tile is multiplied again in float64: then the error of a
     distance is at most 1e-7 of the row's length, and mostly far less.
     """
     low = part.low
-    near = _near(low, lengths)
+    # The bound's share taken back: d² as the product gave it.
+    low += narrowed(part.spare_rows / 2, low.dtype)[:, None]
+    low += narrowed(part.spare_columns / 2, low.dtype)
+    near = _near(low, part.squares)
     allowed = max(DENSE * low.size, 4 * sum(low.shape))
     if near.size > allowed:
         low = _wide_squares(frame, left, right, part)
-        near = _near(low, lengths)
+        near = _near(low, part.squares)
         if near.size > allowed:
             np.maximum(low, 0, out=low)
             near = near[:0]
@@ -110,6 +102,36 @@ def _near(low: Tile, lengths: Floats) -> NDArray[np.intp]:
     return np.flatnonzero(low <= limit)
 
 
+class DistanceTotal:
+    """Adds up the distances of a pass over tiles; `own`: the pass is over one set's upper triangle."""
+
+    def __init__(self, frame: Frame, left: Cloud, right: Cloud, *, own: bool) -> None:
+        self.frame, self.left, self.right, self.own = frame, left, right, own
+        self._plain = left.first is None and right.first is None
+        self._parts: list[float] = []
+
+    def see(self, part: Bounds) -> None:
+        """Add one tile, whose buffer is overwritten."""
+        on_diagonal = self.own and part.row == part.column
+        if on_diagonal:
+            np.fill_diagonal(part.low, np.inf)
+        found = _distances(self.frame, self.left, self.right, part)
+        if on_diagonal:
+            np.fill_diagonal(found, 0)
+        if self._plain:
+            total = float(found.sum(dtype=np.float64))
+        else:
+            rows, columns = found.shape
+            weights = self.right.weights[part.column : part.column + columns]
+            across = np.sum(found * weights, axis=1, dtype=np.float64)
+            total = float(across @ self.left.weights[part.row : part.row + rows])
+        self._parts.append(2 * total if self.own and not on_diagonal else total)
+
+    def total(self) -> float:
+        """The sum over all ordered pairs of images, once every tile was seen."""
+        return math.fsum(self._parts)
+
+
 def distance_sum(left: EmbeddedSet, right: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> float:
     """Sum of ‖x - y‖ over all n·m pairs; `left is right` computes the upper triangle alone and takes it twice.
 
@@ -120,31 +142,47 @@ def distance_sum(left: EmbeddedSet, right: EmbeddedSet, *, working_memory: int =
     Raises: UndefinedMetricError where squares leave float64's range. Memory: three tiles, 24 bytes a row.
     """
     same = left is right
-    frame = _plain_frame(left) if same else _plain_frame(left, right)
-    a, b = cloud_of(left), cloud_of(right)
-    lengths = _lengths(frame, a)
-    plain = a.first is None and b.first is None
-    parts = []
-    for part in bound_tiles(frame, a, b, tile=tile_rows(working_memory), upper=same):
-        rows, columns = part.low.shape
-        found = _distances(frame, a, b, part, lengths[part.row : part.row + rows])
-        if plain:
-            total = float(found.sum(dtype=np.float64))
-        else:
-            across = np.sum(found * b.weights[part.column : part.column + columns], axis=1, dtype=np.float64)
-            total = float(across @ a.weights[part.row : part.row + rows])
-        parts.append(2 * total if same and part.row != part.column else total)
-    return math.fsum(parts)
+    total = total_over(left, right)
+    for part in bound_tiles(total.frame, total.left, total.right, tile=tile_rows(working_memory), upper=same):
+        total.see(part)
+    return total.total()
+
+
+def total_over(left: EmbeddedSet, right: EmbeddedSet) -> DistanceTotal:
+    """An empty total for the pass over two sets, or over one with itself."""
+    same = left is right
+    frame = frame_of(left) if same else frame_of(left, right)
+    return DistanceTotal(frame, cloud_of(left), cloud_of(right), own=same)
+
+
+def keep_within(side: EmbeddedSet, total: float) -> float:
+    """Keep a set's mean distance, of a sum that any pass has found; returns it."""
+    mean = total / (len(side) * (len(side) - 1))
+    side.memo[WITHIN] = mean
+    return mean
+
+
+def keep_cross(reference: EmbeddedSet, candidate: EmbeddedSet, total: float) -> float:
+    """Keep a pair's mean distance likewise; weakly, so that it keeps no set alive."""
+    mean = total / (len(reference) * len(candidate))
+    reference.memo[CROSS] = (weakref.ref(candidate), mean)
+    return mean
+
+
+def _cross(reference: EmbeddedSet, candidate: EmbeddedSet, working_memory: int) -> float:
+    """Mean distance between the images of two sets; the last one's is kept."""
+    kept = reference.memo.get(CROSS)
+    if isinstance(kept, tuple) and kept[0]() is candidate:
+        return float(kept[1])
+    return keep_cross(reference, candidate, distance_sum(reference, candidate, working_memory=working_memory))
 
 
 def _within(side: EmbeddedSet, working_memory: int) -> float:
     """Mean distance between two different images of a set, computed once per set."""
-    key = ("energy_distance", "within")
-    found = side.memo.get(key)
-    if not isinstance(found, float):
-        found = distance_sum(side, side, working_memory=working_memory) / (len(side) * (len(side) - 1))
-        side.memo[key] = found
-    return found
+    found = side.memo.get(WITHIN)
+    if isinstance(found, float):
+        return found
+    return keep_within(side, distance_sum(side, side, working_memory=working_memory))
 
 
 def energy_distance(
@@ -161,7 +199,7 @@ def energy_distance(
         if len(side) < 2:
             raise TooFewSamplesError(f"needs at least 2 images a side; {word} has {len(side)}")
     n, m = len(reference), len(candidate)
-    cross = distance_sum(reference, candidate, working_memory=working_memory) / (n * m)
+    cross = _cross(reference, candidate, working_memory)
     within_a, within_b = _within(reference, working_memory), _within(candidate, working_memory)
     null = within_a / n + within_b / m
     unbiased = 2 * cross - within_a - within_b

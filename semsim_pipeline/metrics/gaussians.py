@@ -17,9 +17,14 @@ from semsim_pipeline.metrics.moments import Moments, moments_of
 
 Floats = NDArray[np.float64]
 
-CONDITION_LIMIT = 1e-9
-"""Below this ratio of smallest to largest eigenvalue, the root of a product's eigenvalues is worth fewer digits than
-the singular values of the factors' product."""
+GRAM_ERROR = 1e-9
+"""What rounding may cost a trace of roots, as a share of it, where it is taken from eigenvalues of M Mᵀ (three times
+cheaper than M's singular values, but the root of a small eigenvalue has lost digits). Of a bound that adds all errors
+with one sign; below 1e-13 was seen under it."""
+
+EIGENVALUE_ROUNDING = 12 * float(np.finfo(np.float64).eps)
+"""Error of an eigenvalue of M Mᵀ as a share of the largest one: the most seen for d = 64 and 512, flat to steep
+spectra."""
 
 LARGEST_TRACE = 1e150
 NEGATIVE_TOLERANCE = 1e-9
@@ -32,7 +37,7 @@ MEMO = ("gaussians",)
 class Gaussian:
     """n >= 2 rows seen, their mean float64 [d], and their covariance S (ddof = 1) as one of two.
 
-    root: (x - mean)/√(n-1), float64 [n, d], where n < d: keeps the rank exactly. full: S itself, [d, d], else.
+    root: F [n - 1, d] with FᵀF = S, where n < d: keeps the rank exactly. full: S itself, [d, d], else.
     Memory: min(n, d)·d·8 bytes, twice that once `factor` was asked for.
     """
 
@@ -48,7 +53,11 @@ class Gaussian:
 
     @classmethod
     def from_rows(cls, rows: NDArray[np.generic]) -> Gaussian:
-        """The form of centred rows. Raises TooFewSamplesError below two rows. Memory: n·d·8 bytes."""
+        """The form of centred rows, scaled by 1/√(n-1). Raises TooFewSamplesError below two rows. Memory: n·d·8 bytes.
+
+        n centred rows have rank n - 1 at most: a reflection that turns (1, …, 1) into the first axis leaves the first
+        row empty, and what it makes of the others is `root`. Without it every trace of roots would meet a zero.
+        """
         if len(rows) < 2:
             raise TooFewSamplesError(f"A covariance needs at least 2 images; found {len(rows)}.")
         root = rows.astype(np.float64)
@@ -57,13 +66,20 @@ class Gaussian:
         # What rounding left of the mean, taken back: matters at offsets above 1e8.
         rest = root.mean(axis=0)
         root -= rest
-        root /= math.sqrt(len(root) - 1)
-        return cls(n=len(root), mean=mean + rest, root=root)
+        n = len(root)
+        root /= math.sqrt(n - 1)
+        root[1:] -= root[0] / (1 + math.sqrt(n))
+        return cls(n=n, mean=mean + rest, root=root[1:])
 
     @property
     def d(self) -> int:
         """Width of the rows."""
         return len(self.mean)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of S or its root."""
+        return sum(array.nbytes for array in (self.root, self.full) if array is not None)
 
     @cached_property
     def trace(self) -> float:
@@ -75,26 +91,18 @@ class Gaussian:
 
     @cached_property
     def factor(self) -> Floats:
-        """F [r, d] with FᵀF = S and r <= min(n, d): centred rows, or eigenvectors scaled by their eigenvalue's root.
+        """F [r, d] with FᵀF = S and r <= min(n, d): from centred rows, or a Cholesky factor with diagonal pivoting.
 
-        Eigenvalues within rounding of zero (d·eps of the largest) are left out: their root would be noise of 1e-8.
+        The factor ends where what is left of S is rounding (d·eps of its largest variance), so r is S's rank; a plain
+        Cholesky factorisation fails there, and eigenvectors cost ten times as much.
         """
-        if self.root is not None:
-            return self.root
-        values, vectors = np.linalg.eigh(np.asarray(self.full))
-        kept = values > self.d * np.finfo(np.float64).eps * max(values[-1], 0.0)
-        return np.ascontiguousarray((vectors[:, kept] * np.sqrt(values[kept])).T)
+        return self.root if self.root is not None else _pivoted_cholesky(np.asarray(self.full))
 
     @cached_property
     def spectrum(self) -> Floats:
-        """S's eigenvalues, >= 0, without the zeros that rank leaves; no second decomposition where `factor` has one."""
-        if self.root is not None:
-            values = np.linalg.eigvalsh(self.root @ self.root.T)
-        elif "factor" in self.__dict__:
-            values = np.einsum("ij,ij->i", self.factor, self.factor)
-        else:
-            values = np.linalg.eigvalsh(np.asarray(self.full))
-        return np.asarray(np.maximum(values, 0.0), np.float64)
+        """S's eigenvalues, >= 0, ascending; min(n, d) of them."""
+        matrix = self.full if self.root is None else self.root @ self.root.T
+        return np.asarray(np.maximum(np.linalg.eigvalsh(np.asarray(matrix)), 0.0), np.float64)
 
     @cached_property
     def effective_rank(self) -> float:
@@ -107,6 +115,17 @@ class Gaussian:
         shares = self.spectrum / self.spectrum.sum()
         shares = shares[shares > 0]
         return math.exp(-float(shares @ np.log(shares)))
+
+
+def _pivoted_cholesky(matrix: Floats) -> Floats:
+    """F [r, d] with FᵀF = a symmetric positive semidefinite matrix [d, d] of rank r. Source: Higham 2002, 10.3."""
+    from scipy.linalg.lapack import dpstrf
+
+    # The transpose of a symmetric matrix is itself, and laid out as LAPACK wants it.
+    lower, order, rank, _ = dpstrf(matrix.T, lower=1)
+    factor = np.zeros((rank, len(matrix)))
+    factor[:, order - 1] = np.tril(lower)[:, :rank].T
+    return factor
 
 
 def gaussian_of(side: EmbeddedSet) -> Gaussian:
@@ -142,23 +161,31 @@ def moments_where(side: EmbeddedSet, chosen: NDArray[np.bool_]) -> Moments:
 def trace_root(left: Gaussian, right: Gaussian) -> float:
     """tr √(S₁S₂) = sum of the singular values of F₁F₂ᵀ, for covariances S = FᵀF (ddof = 1); >= 0, never complex.
 
-    Full rank on both sides takes eigenvalues of the symmetric form F₁S₂F₁ᵀ (cheaper); otherwise the singular values
-    themselves, exact for rank-deficient covariances (n < d), where `sqrtm` of the product returns NaN, complex
-    numbers, or 1e-6 of noise.
+    From the eigenvalues of M Mᵀ, M = F₁F₂ᵀ, where all of them are large enough that their roots keep their digits
+    (1e-9 of the trace, by a bound); otherwise M's singular values themselves, exact for rank-deficient covariances (n < d), where
+    `sqrtm` of the product returns NaN, complex numbers, or 1e-6 of noise.
     Raises: UndefinedMetricError where float64 overflows. Memory: 4·d²·8 bytes, or (n + m)·d·8 + n·m·8 where n < d.
     Source: Olkin & Pukelsheim 1982; Bhatia, Jain & Lim 2019. Checked against: scipy sqrtm (1e-9), mpmath 40 digits.
     """
     total = left.trace * (left.n - 1) + right.trace * (right.n - 1)
     if not math.isfinite(total) or total > LARGEST_TRACE:
         raise UndefinedMetricError("The rows' variance is outside what float64 can square; scale the embeddings down.")
-    if right.full is not None and len(left.factor) == left.d:
-        symmetric = left.factor @ right.full @ left.factor.T
-        values = np.linalg.eigvalsh((symmetric + symmetric.T) / 2)
-        if values[0] > CONDITION_LIMIT * values[-1]:
-            return float(np.sqrt(values).sum())
     if min(len(left.factor), len(right.factor)) == 0:
         return 0.0
-    return float(np.linalg.svd(left.factor @ right.factor.T, compute_uv=False).sum())
+    small, large = sorted([left.factor, right.factor], key=len)
+    product = small @ large.T
+    values = np.linalg.eigvalsh(product @ product.T)
+    if _gram_error(values) <= GRAM_ERROR:
+        return float(np.sqrt(values).sum())
+    return float(np.linalg.svd(product, compute_uv=False).sum())
+
+
+def _gram_error(values: Floats) -> float:
+    """How far rounding of eigenvalues (ascending) may move the sum of their roots, as a share of it; inf where unknown."""
+    if values[0] <= EIGENVALUE_ROUNDING * values[-1]:
+        return math.inf
+    roots = np.sqrt(values)
+    return float(EIGENVALUE_ROUNDING * values[-1] / 2 * (1 / roots).sum() / roots.sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

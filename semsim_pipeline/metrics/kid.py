@@ -91,7 +91,10 @@ def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int =
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """KID on all rows; see `kid` for what it raises."""
-    return {"kid": MetricValue(value=kid(pair.reference, pair.candidate, working_memory=pair.working_memory), null=0.0)}
+    from semsim_pipeline.metrics.kid_interval import kid_interval
+
+    value = kid(pair.reference, pair.candidate, working_memory=pair.working_memory)
+    return {"kid": MetricValue(value=value, interval=kid_interval(pair, value), null=0.0)}
 
 
 METRICS.add(

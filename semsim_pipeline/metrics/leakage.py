@@ -25,7 +25,9 @@ def exact_duplicates(reference: EmbeddedSet, candidate: EmbeddedSet) -> int:
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """The count; detail `share` is the part of the candidate, in [0, 1]."""
     count = exact_duplicates(pair.reference, pair.candidate)
-    return {"exact_duplicates": MetricValue(value=float(count), detail={"share": count / len(pair.candidate)})}
+    return {
+        "exact_duplicates": MetricValue(value=float(count), null=0.0, detail={"share": count / len(pair.candidate)})
+    }
 
 
 METRICS.add(

@@ -38,6 +38,7 @@ generated image is as near, and of the pairs within one half that are, those loo
 at quality 75 moves a hash by at most 8 bits, halving or doubling the size by 12."""
 
 NO_IMAGES = "by embedding alone: these are ready embeddings, there are no images to hash"
+NO_HASHES = "by embedding alone: no image of a side has a hash (flat surfaces, or not hashed yet)"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,7 +114,11 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
         if twins is None:
             raise
         return {"near_duplicates": _row(pair, twins, None, f"by perceptual hash alone; by embedding it {refusal}")}
-    return {"near_duplicates": _row(pair, twins, embedded, NO_IMAGES if twins is None else None)}
+    return {"near_duplicates": _row(pair, twins, embedded, _left_out(pair) if twins is None else None)}
+
+
+def _left_out(pair: Pair) -> str:
+    return NO_IMAGES if pair.reference.hashes is None or pair.candidate.hashes is None else NO_HASHES
 
 
 def _row(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from semsim_pipeline.metrics.clouds import (
     Floats,
     Frame,
     Index,
+    Watcher,
     bound_tiles,
     cloud_of,
     exact_squares,
@@ -24,6 +26,8 @@ from semsim_pipeline.metrics.clouds import (
     narrowed,
     rounded_up,
 )
+
+CROSS = ("neighbors", "cross")
 
 SHARED_DEPTH = 10
 """Own-set lists are made this deep at least, so that PRDC (k = 5) and mixing (k = 10) share one pass."""
@@ -114,11 +118,9 @@ class _Search:
     own: bool
     tile: int
 
-    def run(self) -> Neighbours:
-        """Short lists by lower bounds, then exact distances."""
-        # One slot more than there are rows: such a list never fills, which says that it left out nothing.
-        width = min(self.depth + RESERVE, len(self.right) + 1)
-        lists = _Shortlist(len(self.left), width, self.frame.centre.dtype)
+    def run(self, watchers: Sequence[Watcher] = ()) -> Neighbours:
+        """Short lists by lower bounds, then exact distances. watchers: see every tile once the lists have."""
+        lists = self._empty()
         for part in bound_tiles(self.frame, self.left, self.right, tile=self.tile, upper=self.own):
             on_diagonal = self.own and part.row == part.column
             if on_diagonal:
@@ -126,7 +128,25 @@ class _Search:
             lists.offer(part.low, part.row, part.column)
             if self.own and not on_diagonal:
                 lists.offer(part.low, part.column, part.row, turned=True)
+            for watch in watchers:
+                watch(part)
         return self._settle(lists)
+
+    def run_both_ways(self, watchers: Sequence[Watcher] = ()) -> tuple[Neighbours, Neighbours]:
+        """(left among right, right among left) of two sets, from one pass over their tiles."""
+        back = replace(self, left=self.right, right=self.left)
+        lists, turned = self._empty(), back._empty()
+        for part in bound_tiles(self.frame, self.left, self.right, tile=self.tile, upper=False):
+            lists.offer(part.low, part.row, part.column)
+            turned.offer(part.low, part.column, part.row, turned=True)
+            for watch in watchers:
+                watch(part)
+        return self._settle(lists), back._settle(turned)
+
+    def _empty(self) -> _Shortlist:
+        # One slot more than there are rows: such a list never fills, which says that it left out nothing.
+        width = min(self.depth + RESERVE, len(self.right) + 1)
+        return _Shortlist(len(self.left), width, self.frame.centre.dtype)
 
     def _settle(self, lists: _Shortlist) -> Neighbours:
         """Exact distances for the short lists; rows whose list may miss a neighbour are searched again by distance."""
@@ -178,20 +198,36 @@ class _Kept:
     found: Neighbours
 
 
-def own_neighbours(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Neighbours:
+def own_neighbours(
+    side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY, watchers: Sequence[Watcher] = ()
+) -> Neighbours:
     """Neighbours of a set's distinct rows among its other distinct rows, at least k deep; computed once per set.
 
-    Self is left out by index, never by a zero distance. Memory: 16·(k + 4)·u bytes and one tile.
+    Self is left out by index, never by a zero distance; a watcher finds infinity there. watchers: see the tiles of
+    the pass (see `own_known`). Memory: 16·(k + 4)·u bytes and one tile.
     """
-    depth = max(k, SHARED_DEPTH)
-    key = ("neighbors", "own", str(depth))
+    key = _own_key(k)
     found = side.memo.get(key)
     if not isinstance(found, Neighbours):
         cloud = cloud_of(side)
         tile = tile_rows(working_memory)
-        found = _Search(frame=frame_of(side), left=cloud, right=cloud, depth=depth, own=True, tile=tile).run()
+        search = _Search(frame=frame_of(side), left=cloud, right=cloud, depth=_depth(k), own=True, tile=tile)
+        found = search.run(watchers)
         side.memo[key] = found
     return found
+
+
+def own_known(side: EmbeddedSet, k: int) -> bool:
+    """Whether `own_neighbours` has its answer already, so that no watcher would see a tile."""
+    return _own_key(k) in side.memo
+
+
+def _depth(k: int) -> int:
+    return max(k, SHARED_DEPTH)
+
+
+def _own_key(k: int) -> tuple[str, ...]:
+    return ("neighbors", "own", str(_depth(k)))
 
 
 def cross_neighbours(
@@ -202,21 +238,37 @@ def cross_neighbours(
     The lists of the last `other` are kept, so that every family of a pair shares one pass: mixing, nearest distances,
     near duplicates. Memory: 16·(k + 4)·u bytes and one tile.
     """
-    depth = max(k, SHARED_DEPTH)
-    key = ("neighbors", "cross")
-    kept = side.memo.get(key)
-    if isinstance(kept, _Kept) and kept.other() is other and kept.depth >= depth:
+    kept = side.memo.get(CROSS)
+    if isinstance(kept, _Kept) and kept.other() is other and kept.depth >= _depth(k):
         return kept.found
-    found = _Search(
+    found = _cross_search(side, other, k, working_memory).run()
+    side.memo[CROSS] = _Kept(other=weakref.ref(other), depth=_depth(k), found=found)
+    return found
+
+
+def cross_both_ways(
+    side: EmbeddedSet,
+    other: EmbeddedSet,
+    k: int,
+    *,
+    watchers: Sequence[Watcher],
+    working_memory: int = DEFAULT_WORKING_MEMORY,
+) -> None:
+    """Make the lists that `cross_neighbours` gives of each among the other, in one pass that the watchers see too."""
+    search = _cross_search(side, other, k, working_memory)
+    for one, another, found in zip((side, other), (other, side), search.run_both_ways(watchers), strict=True):
+        one.memo[CROSS] = _Kept(other=weakref.ref(another), depth=_depth(k), found=found)
+
+
+def _cross_search(side: EmbeddedSet, other: EmbeddedSet, k: int, working_memory: int) -> _Search:
+    return _Search(
         frame=frame_of(side, other),
         left=cloud_of(side),
         right=cloud_of(other),
-        depth=depth,
+        depth=_depth(k),
         own=False,
         tile=tile_rows(working_memory),
-    ).run()
-    side.memo[key] = _Kept(other=weakref.ref(other), depth=depth, found=found)
-    return found
+    )
 
 
 def kth_squares(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:

@@ -28,11 +28,15 @@ from semsim_pipeline.metrics.clouds import (
     exact_squares,
     frame_of,
     rounded_up,
+    watch_cross,
 )
 from semsim_pipeline.metrics.neighbors import kth_squares
+from semsim_pipeline.metrics.support_interval import share_interval
+from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
 DEFAULT_K = 5
+OVERLAP = ("prdc", "overlap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,41 +98,66 @@ def _balls(
     )
 
 
+class SupportTally:
+    """Counts a pair's precision, recall, density and coverage from tiles of reference × candidate."""
+
+    def __init__(
+        self,
+        reference: EmbeddedSet,
+        candidate: EmbeddedSet,
+        k: int = DEFAULT_K,
+        *,
+        inclusive: bool = False,
+        working_memory: int = DEFAULT_WORKING_MEMORY,
+    ) -> None:
+        """Finds the radii. Raises: as `precision_recall_density_coverage`."""
+        if k < 1:
+            raise ValueError(f"k must be at least 1; found {k}")
+        for word, side in (("reference", reference), ("candidate", candidate)):
+            if len(side) < k + 1:
+                raise TooFewSamplesError(f"needs at least {k + 1} images a side; {word} has {len(side)}")
+        self.k, self.reference, self.candidate = k, cloud_of(reference), cloud_of(candidate)
+        frame = frame_of(reference, candidate)
+        self._around_reference, self._around_candidate = (
+            _balls(
+                frame,
+                self.reference,
+                self.candidate,
+                kth_squares(side, k, working_memory=working_memory),
+                inclusive=inclusive,
+                around_reference=around,
+            )
+            for side, around in ((reference, True), (candidate, False))
+        )
+        self._precise, self._covered = np.zeros(len(self.candidate), bool), np.zeros(len(self.reference), bool)
+        self._recalled, self._held = np.zeros(len(self.reference), bool), 0
+
+    def see(self, part: Bounds) -> None:
+        """Count one tile."""
+        rows, columns = self._around_reference.inside(part)
+        self._precise[columns] = True
+        self._covered[rows] = True
+        self._held += int((self.reference.weights[rows] * self.candidate.weights[columns]).sum())
+        rows, _ = self._around_candidate.inside(part)
+        self._recalled[rows] = True
+
+    def overlap(self) -> SupportOverlap:
+        """The four shares, once every tile was seen."""
+        n, m = int(self.reference.weights.sum()), int(self.candidate.weights.sum())
+        return SupportOverlap(
+            precision=float(self.candidate.weights[self._precise].sum() / m),
+            recall=float(self.reference.weights[self._recalled].sum() / n),
+            density=self._held / (self.k * m),
+            coverage=float(self.reference.weights[self._covered].sum() / n),
+        )
+
+
 def _overlap(
     reference: EmbeddedSet, candidate: EmbeddedSet, k: int, *, inclusive: bool, working_memory: int
 ) -> SupportOverlap:
-    if k < 1:
-        raise ValueError(f"k must be at least 1; found {k}")
-    for word, side in (("reference", reference), ("candidate", candidate)):
-        if len(side) < k + 1:
-            raise TooFewSamplesError(f"needs at least {k + 1} images a side; {word} has {len(side)}")
-    a, b, frame = cloud_of(reference), cloud_of(candidate), frame_of(reference, candidate)
-    around_a, around_b = (
-        _balls(
-            frame,
-            a,
-            b,
-            kth_squares(side, k, working_memory=working_memory),
-            inclusive=inclusive,
-            around_reference=side is reference and first,
-        )
-        for side, first in ((reference, True), (candidate, False))
-    )
-    precise, covered = np.zeros(len(b), bool), np.zeros(len(a), bool)
-    recalled, held = np.zeros(len(a), bool), 0
-    for part in bound_tiles(frame, a, b, tile=tile_rows(working_memory), upper=False):
-        rows, columns = around_a.inside(part)
-        precise[columns] = True
-        covered[rows] = True
-        held += int((a.weights[rows] * b.weights[columns]).sum())
-        rows, _ = around_b.inside(part)
-        recalled[rows] = True
-    return SupportOverlap(
-        precision=float(b.weights[precise].sum() / len(candidate)),
-        recall=float(a.weights[recalled].sum() / len(reference)),
-        density=held / (k * len(candidate)),
-        coverage=float(a.weights[covered].sum() / len(reference)),
-    )
+    tally = SupportTally(reference, candidate, k, inclusive=inclusive, working_memory=working_memory)
+    watch_cross(reference, candidate, [tally.see], tile=tile_rows(working_memory))
+    return tally.overlap()
 
 
 def precision_recall_density_coverage(
@@ -181,11 +210,10 @@ def share_inside(
 
 def support_of(pair: Pair) -> SupportOverlap:
     """The four of a pair at k = 5, computed once for the families that need them."""
-    key = ("prdc", "overlap")
-    found = pair.memo.get(key)
+    found = pair.memo.get(OVERLAP)
     if not isinstance(found, SupportOverlap):
         found = precision_recall_density_coverage(pair.reference, pair.candidate, working_memory=pair.working_memory)
-        pair.memo[key] = found
+        pair.memo[OVERLAP] = found
     return found
 
 
@@ -205,10 +233,15 @@ def coverage_null(n: int, m: int, k: int = DEFAULT_K) -> float:
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """All four at k = 5; see `precision_recall_density_coverage`."""
-    found = support_of(pair)
+    from semsim_pipeline.metrics.relabelled import support_floor
+
+    found, floor = support_of(pair), support_floor(pair)
+    n, m = own_units(pair.reference).units, own_units(pair.candidate).units
     return {
-        "precision": MetricValue(value=found.precision),
-        "recall": MetricValue(value=found.recall),
+        "precision": MetricValue(
+            value=found.precision, interval=share_interval(found.precision, m, n), null=floor.precision
+        ),
+        "recall": MetricValue(value=found.recall, interval=share_interval(found.recall, n, m), null=floor.recall),
         "density": MetricValue(value=found.density, null=1.0),
         "coverage": MetricValue(
             value=found.coverage, null=coverage_null(len(pair.reference), len(pair.candidate), DEFAULT_K)

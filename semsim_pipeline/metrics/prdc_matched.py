@@ -15,6 +15,7 @@ from semsim_pipeline.metrics.base import (
     Pair,
 )
 from semsim_pipeline.metrics.prdc import DEFAULT_K, coverage_null, share_inside, support_of
+from semsim_pipeline.metrics.relabelled import support_floor
 from semsim_pipeline.metrics.resampling import content_order, set_code
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
@@ -91,9 +92,10 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
     small, large = sorted([len(pair.reference), len(pair.candidate)])
     draws = draws_for(large, small) if large > small else 0
     detail = {"size": float(small), "draws": float(draws)}
+    floor = support_floor(pair).matched
     return {
-        "precision_matched": MetricValue(value=precision, detail=detail),
-        "recall_matched": MetricValue(value=recall, detail=detail),
+        "precision_matched": MetricValue(value=precision, null=floor, detail=detail),
+        "recall_matched": MetricValue(value=recall, null=floor, detail=detail),
         "coverage_over_null": MetricValue(value=coverage / null, null=1.0, detail={"coverage_null": null}),
     }
 

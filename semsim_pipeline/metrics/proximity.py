@@ -129,7 +129,7 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
     try:
         ratio, across, within = nn_distance_ratio(pair.reference, pair.candidate, working_memory=pair.working_memory)
         rows["nn_distance_ratio"] = MetricValue(
-            value=ratio, detail={"median_candidate_to_reference": across, "median_within_reference": within}
+            value=ratio, null=1.0, detail={"median_candidate_to_reference": across, "median_within_reference": within}
         )
     except (TooFewSamplesError, UndefinedMetricError) as refusal:
         rows["nn_distance_ratio"] = not_computed(str(refusal))

@@ -12,9 +12,10 @@ from semsim_pipeline.errors import (
     did_you_mean,
 )
 from semsim_pipeline.metrics.base import METRICS, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.shared_passes import share_passes
 from semsim_pipeline.records import MetricValue, not_computed
 
-SCORE_VERSION = 3
+SCORE_VERSION = 4
 """Raised with every change of any metric's value: stored scores of another version are computed again."""
 
 
@@ -59,7 +60,9 @@ def score_card(pair: Pair, families: Sequence[str] | None = None) -> dict[str, M
     Raises: UnknownNameError before any work. Memory: that of the dearest family.
     """
     card: dict[str, MetricValue] = {}
-    for family, wanted in select(families):
+    chosen = select(families)
+    share_passes(pair, [family.name for family, _ in chosen])
+    for family, wanted in chosen:
         card.update(_rows(family, wanted, pair))
     return card
 

@@ -7,7 +7,7 @@ spread. Pairs of equal content or equal group count in none of the three means.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -45,7 +45,8 @@ from semsim_pipeline.seeding import generator
 
 MIN_UNITS = 20
 MAX_DENOMINATOR_ERROR = 0.1
-FIRST_PERMUTATIONS = 99
+BATCHES = (99, 999, 2499, 4999, 9999, 14_999, 19_999)
+"""Where permutations pause to see whether enough of them were as extreme; the answer does not depend on the pauses."""
 
 SimilarityStatus = Literal["ok", "uncalibrated", "unreliable", "not_computed"]
 
@@ -248,12 +249,10 @@ def _inner_sums(pair: Pair, background: Background, layout: Layout) -> dict[int,
 
 
 def _p_value(pair: Pair, background: Background, layout: Layout, means: Means) -> tuple[float, int]:
-    """Permutations in two batches, so that equal sets stop after the first; (p, permutations used)."""
+    """Permutations batch by batch, so that equal sets stop after the first; (p, permutations used)."""
     statistics: list[NDArray[np.float64]] = []
     tie = ROUNDING[kernel_dtype(pair.reference.unit, pair.candidate.unit, background.bandwidth)]
-    for columns in (range(min(FIRST_PERMUTATIONS, pair.permutations)), range(FIRST_PERMUTATIONS, pair.permutations)):
-        if not len(columns):
-            break
+    for columns in batches(pair.permutations):
         swaps = permutation_swaps(pair.reference, pair.candidate, layout, pair.seed, columns)
         sizes = sorted([len(layout.only_reference), len(layout.only_candidate)])
         sums = _Sums.of(pair, background, layout, swaps, f"swaps {sizes} {columns.start} {columns.stop}")
@@ -262,6 +261,20 @@ def _p_value(pair: Pair, background: Background, layout: Layout, means: Means) -
         if decided:
             break
     return p_value, used
+
+
+def batches(permutations: int) -> Iterator[range]:
+    """The numbers 0 … permutations - 1 in runs that end at BATCHES; beyond the last, runs as long as the last one.
+
+    >>> list(batches(1200))
+    [range(0, 99), range(99, 999), range(999, 1200)]
+    """
+    start = 0
+    while start < permutations:
+        step = BATCHES[-1] - BATCHES[-2]
+        stop = min(permutations, next((end for end in BATCHES if end > start), start + step))
+        yield range(start, stop)
+        start = stop
 
 
 def _ceiling(side: EmbeddedSet, background: Background, half: int, seed: int) -> Ceiling:

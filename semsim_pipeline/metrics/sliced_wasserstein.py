@@ -19,12 +19,15 @@ from semsim_pipeline.metrics.base import (
     MetricFamily,
     Pair,
 )
+from semsim_pipeline.metrics.relabelled import relabellings
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
 
 Floats = NDArray[np.float64]
 DIRECTIONS = 512
 """Projections. They are orthogonal in runs of d, so that with d = 512 a mere shift of the mean is measured exactly."""
+
+FLOOR_DIRECTIONS, FLOOR_RELABELLINGS = 64, 2
 
 MOST_KEPT = 8 << 20
 """Bytes of one side's sorted projections that are kept for its other pairs (2,000 images); more are made again."""
@@ -47,11 +50,16 @@ def directions(d: int, count: int = DIRECTIONS, seed: int = 0) -> Floats:
 
 def _sorted_projections(side: EmbeddedSet, onto: Floats) -> Floats:
     """float64 [len(onto), n]: a set's rows along each direction, ascending. Memory: that, and one block of rows."""
+    out = _projections(side, onto)
+    out.sort(axis=1)
+    return out
+
+
+def _projections(side: EmbeddedSet, onto: Floats) -> Floats:
     out = np.empty((len(onto), len(side)))
     for start in range(0, len(side), TILE_ROWS):
         block = side.rows[start : start + TILE_ROWS].astype(np.float64)
         out[:, start : start + len(block)] = onto @ block.T
-    out.sort(axis=1)
     return out
 
 
@@ -131,6 +139,29 @@ def sliced_wasserstein(
     return value, spread / (2 * value) if value > 0 else 0.0
 
 
+def sliced_floor(pair: Pair) -> float:
+    """The distance between the pooled images once which image is whose is drawn by lot, sizes kept: the root of the
+    mean over FLOOR_RELABELLINGS draws and over FLOOR_DIRECTIONS of the directions, known to about 6 %.
+
+    Memory: `working_memory`, at least one direction of all images.
+    """
+    a, b = pair.reference, pair.candidate
+    onto = directions(a.dim, seed=pair.seed)[:: DIRECTIONS // FLOOR_DIRECTIONS]
+    draws = list(relabellings(pair, FLOOR_RELABELLINGS))
+    step = max(1, pair.working_memory // (32 * (len(a) + len(b))))
+    total = 0.0
+    with np.errstate(over="ignore", invalid="ignore"):
+        for start in range(0, len(onto), step):
+            left, right = (_projections(side, onto[start : start + step]) for side in (a, b))
+            for from_a, from_b in draws:
+                mixed = [
+                    np.sort(np.concatenate([left[:, ~from_a], right[:, from_b]], axis=1), axis=1),
+                    np.sort(np.concatenate([right[:, ~from_b], left[:, from_a]], axis=1), axis=1),
+                ]
+                total += float(squared_transport(mixed[0], mixed[1]).sum())
+    return math.sqrt(total / (len(onto) * len(draws)))
+
+
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """The distance; detail `directions_error` is the standard error over the 512 directions."""
     value, error = sliced_wasserstein(
@@ -138,7 +169,7 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
     )
     return {
         "sliced_wasserstein": MetricValue(
-            value=value, detail={"directions": float(DIRECTIONS), "directions_error": error}
+            value=value, null=sliced_floor(pair), detail={"directions": float(DIRECTIONS), "directions_error": error}
         )
     }
 

@@ -91,6 +91,7 @@ def _side_facts(word: str) -> MetricFacts:
         min_samples=2,
         meaning=f"How many unlike images all of the {word} is worth; grows with its size, so compare vendi_ratio.",
         source="Friedman & Dieng 2023",
+        no_null=f"it describes the {word} alone; vendi_ratio compares",
     )
 
 

@@ -51,7 +51,7 @@ def verdict_of(found: Similarity, *, mixing: tuple[float, float] | None, c2st_au
     if found.status == "unreliable":
         return Verdict(text="unreliable", reason=found.reason)
     if found.floor is None:
-        return _uncalibrated(found)
+        return uncalibrated_verdict(found.p_value)
     if 1 - found.floor < LEAST_HEADROOM:
         return Verdict(
             text=TOO_DIVERSE,
@@ -71,11 +71,13 @@ def band_of(u: float) -> int:
     return next(index for index, (least, _) in enumerate(BANDS) if u >= least)
 
 
-def _uncalibrated(found: Similarity) -> Verdict:
-    if found.p_value <= ALPHA:
-        return Verdict(text="distinguishable", reason=f"p = {found.p_value:.3g}; no background, so no floor or band")
+def uncalibrated_verdict(p_value: float, tests: int = 1) -> Verdict:
+    """What a test alone allows to say. p_value: adjusted where it is one of several `tests`."""
+    among = f", adjusted over {tests:,} tests" if tests > 1 else ""
+    if p_value <= ALPHA:
+        return Verdict(text="distinguishable", reason=f"p = {p_value:.3g}{among}; no background, so no floor or band")
     return Verdict(
-        text="not distinguishable", reason=f"p = {found.p_value:.3g} at this n; this is no proof of equality"
+        text="not distinguishable", reason=f"p = {p_value:.3g}{among} at this n; this is no proof of equality"
     )
 
 
@@ -87,11 +89,8 @@ def _band(found: Similarity, floor: float, mixing: tuple[float, float] | None) -
         # It resolves once it covers two bands at most, so once the second nearest edge is out of reach; in the best
         # band, only once the interval lies within it.
         margin = sorted(abs(u - bound) for bound, _ in BANDS if math.isfinite(bound))[1] if point else _inside_best(u)
-        return Verdict(
-            text="unresolved at this n",
-            reason=f"the interval reaches from {BANDS[worst][1]!r} to {BANDS[best][1]!r}",
-            images_needed=_needed(found, margin, (high - low) / 2),
-        )
+        reason = f"the interval reaches from {BANDS[worst][1]!r} to {BANDS[best][1]!r}"
+        return _unresolved(reason, images_needed(found.units, (high - low) / 2, margin))
     capped = max(point, CAP_WITHOUT_MIXING) if mixing is not None and min(mixing) < LEAST_MIXING else point
     if capped != point:
         return Verdict(
@@ -99,12 +98,11 @@ def _band(found: Similarity, floor: float, mixing: tuple[float, float] | None) -
             reason="the score is high, but the sets' nearest neighbours hardly mix: they stay apart at close range",
         )
     if point == 0 and low < INDISTINGUISHABLE:
-        return Verdict(
-            text="unresolved at this n",
-            reason="at least very similar; to claim that they are indistinguishable the interval's lower end must "
-            f"reach u = {INDISTINGUISHABLE}, it is {low:.3f}",
-            images_needed=_needed(found, _inside_best(u), (high - low) / 2),
+        reason = (
+            "at least very similar; to claim that they are indistinguishable the interval's lower end must "
+            f"reach u = {INDISTINGUISHABLE}, it is {low:.3f}"
         )
+        return _unresolved(reason, images_needed(found.units, (high - low) / 2, _inside_best(u)))
     return Verdict(text=BANDS[point][1])
 
 
@@ -113,11 +111,26 @@ def _inside_best(u: float) -> float:
     return min(u, 1.0) - INDISTINGUISHABLE
 
 
-def _needed(found: Similarity, margin: float, half_width: float) -> int | None:
-    """Independent images a side at which an interval that shrinks like 1/√n is narrower than the margin."""
+def _unresolved(reason: str, needed: int | None) -> Verdict:
+    if needed is None:
+        reason += "; the score lies on the edge of a band, where no number of images settles it"
+    return Verdict(text="unresolved at this n", reason=reason, images_needed=needed)
+
+
+def images_needed(units: tuple[int, int], half_width: float, margin: float) -> int | None:
+    """Independent images *a side* at which an interval is as narrow as the margin; two figures, rounded up.
+
+    units: independent images of the reference and the candidate now. half_width, margin: on one scale. The variance
+    of a difference of two samples goes like 1/n + 1/m, so n and m count through their harmonic mean: with 100 against
+    10,000 images nearly all the noise is the hundred's. Near equality intervals shrink faster than 1/√n: the number is
+    then an upper bound. None where the margin is zero or the answer beyond MOST_IMAGES_NAMED.
+
+    >>> images_needed((100, 100), 0.02, 0.01), images_needed((100, 10_000), 0.02, 0.01)
+    (400, 800)
+    """
     if margin <= 0 or not math.isfinite(half_width):
         return None
-    asked = min(found.units) * (half_width / margin) ** 2
+    asked = 2 / (1 / units[0] + 1 / units[1]) * (half_width / margin) ** 2
     if asked > MOST_IMAGES_NAMED:
         return None
     needed = math.ceil(asked * (1 - 1e-9))  # not one more for a rounding error

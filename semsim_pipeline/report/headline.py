@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from semsim_pipeline.comparison.matrix import BAND_NAMES, Cell, SimilarityMatrix
+from semsim_pipeline.metrics.verdict import ALPHA
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ def headline_of(matrix: SimilarityMatrix) -> Headline:
     if len(ranked) > 1:
         points.append(f"Least similar: {_pair(ranked[-1])}.")
     points.append(_resolved([cell for *_, cell in ranked]))
+    points.extend(_different([cell for *_, cell in ranked]))
     missing = len(scored) - len(ranked)
     if missing:
         points.append(f"{missing:,} {'has' if missing == 1 else 'have'} no score on this scale.")
@@ -50,6 +52,18 @@ def _resolved(cells: Sequence[Cell]) -> str:
     if len(named) == len(cells):
         return f"All are resolved: {said}."
     return f"{len(named):,} of {len(cells):,} are resolved{': ' + said if said else ''}; the others name no band."
+
+
+def _different(cells: Sequence[Cell]) -> list[str]:
+    """How many pairs differ beyond chance once all tests count; nothing for a pair alone."""
+    p_values = [cell.p_adjusted for cell in cells if cell.p_adjusted is not None]
+    if len(p_values) < 2:
+        return []
+    count = sum(p <= ALPHA for p in p_values)
+    return [
+        f"{count:,} of {len(p_values):,} differ beyond chance (p adjusted over all tests, Benjamini–Hochberg, "
+        f"{ALPHA:.0%})."
+    ]
 
 
 def _order(name: str) -> int:

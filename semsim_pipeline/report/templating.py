@@ -16,6 +16,7 @@ from semsim_pipeline.comparison.words import (
     interval_text,
     number,
     ordered_metrics,
+    p_value_text,
     said_of,
 )
 from semsim_pipeline.metrics.base import MetricFacts
@@ -44,11 +45,12 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
-    """One comparison with all that a template says of it. interval, floor: empty where there is none to show.
-    said: what its classes and the other encoders tell, a line each."""
+    """One comparison with all that a template says of it. interval, floor, tested (the p-values): empty where there is
+    none to show. said: what its classes and the other encoders tell, a line each."""
 
     result: Comparison
     scale: Scale | None
+    tested: str
     evidence: str
     interval: str
     floor: str
@@ -68,6 +70,7 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
     return Item(
         result=result,
         scale=scale_of(result),
+        tested=p_value_text(result),
         evidence=evidence(result),
         interval=interval,
         floor=floor,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semsim_pipeline.catalog import Comparison
+from semsim_pipeline.comparison.family import as_family
 from semsim_pipeline.comparison.matrix import SimilarityMatrix, similarity_matrix
+from semsim_pipeline.comparison.results import Comparison as Result
 from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore
+from semsim_pipeline.comparison.words import differs
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.plots.base import PLOTS_VERSION
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
     from semsim_pipeline.plots.base import Picture
 
-MATRIX_VERSION = 1
+MATRIX_VERSION = 2
 """Raised when the tidy rows change."""
 TABLE = "scores.parquet"
 MOST_ROWS_SHOWN = 200
@@ -72,12 +75,18 @@ def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
     """The current scores of a comparison. Raises UnknownNameError; StoreError where no pair has a score yet."""
     comparison = known(workspace.catalog.comparisons, "comparison", name)
     found = {key: current_score(workspace.home, key) for key in comparison.pairs}
-    scores = {key: score for key, score in found.items() if score is not None}
+    scores = in_family({key: score for key, score in found.items() if score is not None})
     if not scores:
         raise StoreError(f"No pair of {name} is scored yet: materialise `pair_metrics`, or run `semsim rescore`.")
     return ScoredComparison(
         comparison=comparison, scores=scores, missing=tuple(key for key, score in found.items() if score is None)
     )
+
+
+def in_family(scores: Mapping[str, StoredScore]) -> dict[str, StoredScore]:
+    """The same scores with their p-values adjusted over all of them: all pairs and encoders of a comparison."""
+    family = as_family([score.comparison for score in scores.values()])
+    return {key: replace(score, comparison=one) for (key, score), one in zip(scores.items(), family, strict=True)}
 
 
 def build_matrix(workspace: Workspace, name: str) -> Outcome:
@@ -108,6 +117,7 @@ def build_matrix(workspace: Workspace, name: str) -> Outcome:
             "pairs": len(scored.comparison.pairs),
             "scored": len(values),
             "missing": len(scored.missing),
+            "different": sum(differs(score.comparison) for score in scored.scores.values()),
             **({"lowest": min(values), "highest": max(values), "mean": sum(values) / len(values)} if values else {}),
         },
         texts={"title": scored.comparison.title},
@@ -123,27 +133,45 @@ def matrix_folder(home: Path, name: str, version: str) -> Path:
 
 def tidy(scored: ScoredComparison) -> pl.DataFrame:
     """One row a pair and metric: comparison, pair, reference, candidate, encoder, metric, value, low, high, null,
-    status, reason, score_version. The headline is the metric `similarity`."""
+    p_value, p_adjusted (Benjamini–Hochberg), p_holm, tests, verdict, images_needed, status, reason, score_version.
+
+    The headline is the metric `similarity`; it alone has a test and a verdict. p_adjusted and p_holm are over the
+    `tests` of this comparison.
+    """
     import polars as pl
 
     rows: list[tuple[object, ...]] = []
+    nothing = (None,) * 6
     for key, score in scored.scores.items():
         found = score.comparison
         head = (scored.comparison.name, key, found.reference.name, found.candidate.name, found.encoder)
         interval = (None, None) if found.similarity is None else found.similarity.interval
-        rows.append((*head, "similarity", found.value, *interval, None, found.status, found.reason, score.version))
+        end = (found.status, found.reason, score.version)
+        rows.append((*head, "similarity", found.value, *interval, None, *_tested(found), *end))
         for name, value in sorted(found.metrics.items()):
             low, high = value.interval or (None, None)
-            rows.append((*head, name, value.value, low, high, value.null, value.status, value.reason, score.version))
+            end = (value.status, value.reason, score.version)
+            rows.append((*head, name, value.value, low, high, value.null, *nothing, *end))
     text, number = pl.String, pl.Float64
-    names = ("comparison", "pair", "reference", "candidate", "encoder", "metric")
-    schema = dict.fromkeys(names, text) | dict.fromkeys(("value", "low", "high", "null"), number)
-    return pl.DataFrame(rows, schema=schema | dict.fromkeys(("status", "reason", "score_version"), text), orient="row")
+    schema: dict[str, type[pl.DataType]] = dict.fromkeys(
+        ("comparison", "pair", "reference", "candidate", "encoder", "metric"), text
+    )
+    schema |= dict.fromkeys(("value", "low", "high", "null", "p_value", "p_adjusted", "p_holm"), number)
+    schema |= {"tests": pl.Int64, "verdict": text, "images_needed": pl.Int64}
+    schema |= dict.fromkeys(("status", "reason", "score_version"), text)
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _tested(found: Result) -> tuple[object, ...]:
+    """p_value, p_adjusted, p_holm, tests, verdict, images_needed."""
+    family = found.family
+    said = (found.verdict.text, found.verdict.images_needed)
+    if found.similarity is None or family is None:
+        return (None, None, None, None, *said)
+    return (found.similarity.p_value, family.benjamini_hochberg, family.holm, family.tests, *said)
 
 
 def _drawn(scored: ScoredComparison) -> tuple[Picture, ...]:
-    from dataclasses import replace
-
     from semsim_pipeline.plots.heatmap import draw_heatmap
 
     drawn = [draw_heatmap(matrix) for matrix in scored.matrices()]
@@ -164,6 +192,7 @@ def _rows(scored: ScoredComparison) -> list[Row]:
                 "similarity": found.value,
                 "low": low,
                 "high": high,
+                "p_adjusted": None if found.family is None else found.family.benjamini_hochberg,
                 "verdict": found.verdict.text,
                 "images": f"{found.reference.n} and {found.candidate.n}",
             }

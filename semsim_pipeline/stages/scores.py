@@ -67,7 +67,7 @@ class Planner:
         pair = known(self._workspace.catalog.pairs, "pair", key)
         reference, candidate = (self._side(side, pair.encoder) for side in (pair.reference, pair.candidate))
         encoder = self._encoder(pair.encoder)
-        scoring = Scoring(seed=pair.seed, permutations=self._workspace.permutations)
+        scoring = Scoring(seed=pair.seed, permutations=self._workspace.permutations(key))
         inputs = score_inputs(reference, candidate, encoder, scoring)
         return PlannedPair(pair=pair, reference=reference, candidate=candidate, encoder=encoder, inputs=inputs)
 
@@ -192,7 +192,7 @@ def _score(workspace: Workspace, planned: PlannedPair, sets: Mapping[str, Embedd
             sets[planned.candidate.name],
             planned.encoder,
             seed=planned.pair.seed,
-            permutations=workspace.permutations,
+            permutations=workspace.permutations(planned.pair.key),
         )
         seconds = time.perf_counter() - began
         stored = keep_result(workspace.home, planned.inputs, found, seconds)

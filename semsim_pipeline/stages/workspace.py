@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import TypeVar
 
 from semsim_pipeline.catalog import Catalog, load_catalog
-from semsim_pipeline.comparison.run import PERMUTATIONS
 from semsim_pipeline.datasets.resolve import DatasetView
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, did_you_mean
 from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.metrics.multiplicity import permutations_for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workspace:
-    """home: everything is written below it. extract: how to embed. permutations: of every p-value, the same whether a
-    pair is scored alone or with a thousand others. progress: who is told how far a stage is."""
+    """home: everything is written below it. extract: how to embed. progress: who is told how far a stage is."""
 
     home: Path
     catalog: Catalog
     extract: ExtractOptions = field(default_factory=ExtractOptions)
-    permutations: int = PERMUTATIONS
     progress: Progress = field(default_factory=Silent)
 
     @classmethod
@@ -41,6 +39,16 @@ class Workspace:
     def encoder(self, alias: str) -> Encoder:
         """An encoder of the catalogue. Raises UnknownNameError."""
         return resolve_encoder(known(self.catalog.encoders, "encoder", alias))
+
+    def permutations(self, pair: str) -> int:
+        """Of a pair's p-value: as many as the largest comparison that it is in asks for, by a coarse ladder.
+
+        The same whether the pair is scored alone or with the others. Raises UnknownNameError.
+        """
+        entry = known(self.catalog.pairs, "pair", pair)
+        return permutations_for(
+            max((len(self.catalog.comparisons[name].pairs) for name in entry.comparisons), default=1)
+        )
 
 
 T = TypeVar("T")

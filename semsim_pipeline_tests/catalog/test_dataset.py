@@ -190,7 +190,8 @@ def test_check_tells_columns_and_encoders_that_loading_cannot_know(read: Read, t
         "encoders: {e: classical, f: 'open_clip:ViT-B-33/x.bin', g: 'timm:resnet18/x.bin'}\n"
         "comparisons:\n  x: {pairs: [['p[lable=cat]', 'p[group=x]'], [q, 'q[label=cat]']]}\n"
     )
-    dataset, clip, timm = check(catalog)
+    dataset, group, clip, timm = check(catalog)
+    assert (group.name, group.message) == ("p", "no image has group 'x'; they have no group at all")
     assert (dataset.kind, dataset.name) == ("dataset", "p")
     assert dataset.message.startswith("Unknown column of p 'lable'. Did you mean 'label'?")
     assert (clip.kind, clip.name) == ("encoder", "f")

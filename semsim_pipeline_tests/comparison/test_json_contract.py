@@ -86,8 +86,11 @@ def _check_classes(found: Json) -> None:
 def _check_headline(found: Json) -> None:
     keys = {
         "value": MAYBE, "raw": MAYBE, "interval": (list, type(None)), "floor": MAYBE, "ceiling": dict, "p_value": MAYBE,
-        "verdict": str, "status": str,
+        "verdict": str, "status": str, "p_adjusted": (dict, type(None)),
     }  # fmt: skip
+    if found["p_adjusted"] is not None:
+        has(found["p_adjusted"], {"benjamini_hochberg": NUMBER, "holm": NUMBER, "tests": int})
+    assert (found["p_adjusted"] is None) == (found["p_value"] is None)
     has(found, keys, {"reason": str, "images_needed": int})
     ceiling = found["ceiling"]
     has(ceiling, {"reference": dict, "candidate": dict})

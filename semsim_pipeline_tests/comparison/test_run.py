@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ import pytest
 import semsim_pipeline as semsim
 import semsim_pipeline.comparison.run  # a submodule must not hide a public function
 from semsim_pipeline.comparison.results import Comparison
-from semsim_pipeline.comparison.run import CompareOptions, compare_pairs, compare_views
+from semsim_pipeline.comparison.run import CompareOptions, compare_pairs, compare_views, stream_pairs
 from semsim_pipeline.datasets.resolve import open_view
 from semsim_pipeline.encoders.classical import ClassicalEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
@@ -18,6 +19,7 @@ from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCal
 from semsim_pipeline.extract import shard
 from semsim_pipeline.extract.records import Extraction, ExtractOptions
 from semsim_pipeline.extract.run import embed_view
+from semsim_pipeline.metrics.multiplicity import benjamini_hochberg, holm
 from semsim_pipeline.store import reader
 from semsim_pipeline_tests.pictures import write_pictures
 
@@ -47,11 +49,22 @@ def plain(results: list[Comparison]) -> list[object]:
     return [result.to_json() for result in results]
 
 
+def without_family(results: list[Comparison]) -> list[object]:
+    return plain([dataclasses.replace(result, adjusted_p=None) for result in results])
+
+
 def test_many_pairs_equal_separate_comparisons(sets: dict[str, str]) -> None:
     pairs = [(sets["a"], sets["b"]), (sets["a"], sets["c"]), (sets["c"], sets["b"]), (sets["b"], sets["b"])]
     together = list(compare_pairs(pairs, "classical"))
     alone = [compare_views(*pair, ("classical",))[0] for pair in pairs]
-    assert plain(together) == plain(alone)
+    assert without_family(together) == without_family(alone)
+    p_values = [found.similarity.p_value for found in together if found.similarity is not None]
+    assert len(p_values) == 4
+    assert [found.family.benjamini_hochberg for found in together if found.family] == benjamini_hochberg(p_values)
+    assert [found.family.holm for found in together if found.family] == holm(p_values)
+    assert {found.family.tests for found in together if found.family} == {4}
+    streamed = list(stream_pairs(pairs, "classical"))
+    assert plain(streamed) == plain(alone)  # raw, as every pair alone
 
 
 def test_each_part_is_read_once_for_all_pairs(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:

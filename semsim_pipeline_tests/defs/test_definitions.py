@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 from filelock import FileLock, Timeout
 
-from semsim_pipeline.catalog import load_catalog
+from semsim_pipeline.catalog import load_catalog, standing
 from semsim_pipeline.defs.assets import assets_of
 from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.inprocess import rescore_in_process
@@ -276,3 +276,45 @@ def test_a_living_run_is_left_alone(home: Path, instance: dg.DagsterInstance) ->
     assert fail_dead_runs(instance) == 0
     instance.add_run_tags(run.run_id, {PROCESS_TAG: "another-machine:1"})
     assert fail_dead_runs(instance) == 0
+
+
+def test_a_removed_key_is_a_partition_that_fails_with_one_sentence_and_touches_nothing(
+    home: Path, instance: dg.DagsterInstance
+) -> None:
+    standing(home)
+    assert materialise("dataset_manifest", "right", instance).success
+    text = (home / "catalog.yaml").read_text(encoding="utf-8")
+    shorter = text.replace(", right: right", "").replace("whole: {pairs: [[left, right]]}, ", "")
+    (home / "catalog.yaml").write_text(shorter, encoding="utf-8")
+    found = standing(home)
+    graph = assets_of(partitions_of(found.catalog, found.removed))
+    keys = {asset.key.to_user_string(): asset.partitions_def.get_partition_keys() for asset in graph}  # type: ignore[union-attr]
+    assert keys["dataset_manifest"] == ["gone", "left", "right"]
+    assert keys["pair_metrics"] == ["left~gone@classical", PAIR]
+    before = {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()}
+    for asset, key in (*KEYS.items(), ("dataset_manifest", "right"), ("embeddings", "right@classical")):
+        if key in {"left", "left@classical"}:
+            continue
+        ran = dg.materialize(
+            graph, selection=[asset], partition_key=key, instance=instance, raise_on_error=False,
+            resources={"workspace": SemsimWorkspace(workers=1)},
+        )  # fmt: skip
+        assert not ran.success
+        [failure] = ran.filter_events(lambda event: event.is_step_failure)
+        data = failure.step_failure_data.user_failure_data
+        assert data is not None
+        assert str(data.description).startswith(f"{key} was removed from the catalogue (")
+    assert {path: path.stat().st_mtime_ns for path in home.rglob("*") if path.is_file()} == before
+    (home / "catalog.yaml").write_text(text, encoding="utf-8")
+    standing(home)
+    assert materialise("dataset_manifest", "right", instance).success
+
+
+def test_a_run_goes_by_the_last_right_catalogue(home: Path, instance: dg.DagsterInstance) -> None:
+    graph = assets_of(partitions_of(standing(home).catalog))
+    (home / "catalog.yaml").write_text("datasets: [", encoding="utf-8")
+    ran = dg.materialize(
+        graph, selection=["dataset_manifest"], partition_key="left", instance=instance, raise_on_error=False,
+        resources={"workspace": SemsimWorkspace(workers=1)},
+    )  # fmt: skip
+    assert ran.success

@@ -96,6 +96,14 @@ def test_value_lies_in_its_stated_range_and_interval(name: str) -> None:
         assert row.interval[0] <= value(plain, name) <= row.interval[1]
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_value_stands_beside_what_equal_sets_show_or_says_why_not(name: str) -> None:
+    facts = metric_facts()[name]
+    null = changed(plain, needs_many(facts))[name].null
+    assert (null is None) == bool(facts.no_null)
+    assert null is None or facts.range[0] <= null <= facts.range[1]
+
+
 def identical(a: np.ndarray, _: np.ndarray) -> dict[str, MetricValue]:
     return card(a, a.copy())
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 
 from semsim_pipeline.metrics import neighbors
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.clouds import Bounds
 from semsim_pipeline.metrics.near_duplicates import near_duplicates
 from semsim_pipeline.metrics.score_card import score_card
 from semsim_pipeline_tests.metrics import oracles
@@ -107,17 +110,16 @@ def test_too_few_distinct_images_are_a_reason_in_words() -> None:
 
 def test_it_costs_no_distance_pass_beside_mixing(monkeypatch: pytest.MonkeyPatch) -> None:
     passes: list[bool] = []
-    plain = neighbors._Search.run
+    plain = neighbors.bound_tiles
 
-    def counted(search: neighbors._Search) -> neighbors.Neighbours:
-        passes.append(search.own)
-        return plain(search)
+    def counted(*args: Any, upper: bool, **kwargs: Any) -> Iterator[Bounds]:
+        passes.append(upper)
+        return plain(*args, upper=upper, **kwargs)
 
-    monkeypatch.setattr(neighbors._Search, "run", counted)
-    both = pair(*sets())
-    score_card(both, ["near_duplicates", "knn_mixing", "nn_distance_ratio"])
-    # Each side among its own, each among the other's.
-    assert sorted(passes) == [False, False, True, True]
+    monkeypatch.setattr(neighbors, "bound_tiles", counted)
+    score_card(pair(*sets()), ["near_duplicates", "knn_mixing", "nn_distance_ratio"])
+    # Each side among its own, and one pass across for both directions.
+    assert sorted(passes) == [False, True, True]
 
 
 def test_kept_lists_are_of_the_last_other_side_only() -> None:

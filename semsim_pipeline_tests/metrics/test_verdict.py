@@ -3,9 +3,18 @@ from __future__ import annotations
 import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from semsim_pipeline.metrics.similarity import Ceiling, Similarity, SimilarityStatus
-from semsim_pipeline.metrics.verdict import BANDS, Verdict, band_of, verdict_of
+from semsim_pipeline.metrics.verdict import (
+    BANDS,
+    Verdict,
+    band_of,
+    images_needed,
+    uncalibrated_verdict,
+    verdict_of,
+)
 from semsim_pipeline.records import Background
 
 NOTHING = Ceiling(value=None, interval=None)
@@ -30,7 +39,7 @@ def headline(
         value=None if status == "unreliable" else min(1.0, max(0.0, raw)),
         raw=raw, interval=(raw - half, raw + half), cauchy_schwarz=raw, cauchy_schwarz_interval=(raw, raw), floor=floor,
         ceiling_reference=NOTHING, ceiling_candidate=NOTHING, p_value=p_value, permutations=99, status=status,
-        reason=reason, overlap=0, units=(n, 2 * n), k_ab=0.1, k_aa=0.1, k_bb=0.1,
+        reason=reason, overlap=0, units=(n, n), k_ab=0.1, k_aa=0.1, k_bb=0.1,
         background=Background(id="x", bandwidth=1.0, source="panel", kappa=0.1),
     )  # fmt: skip
 
@@ -129,3 +138,36 @@ def test_without_a_floor_there_is_a_test_and_no_band() -> None:
 def test_unreliable_passes_its_reason_on() -> None:
     found = verdict(headline(0.9, status="unreliable", reason="needs at least 20"), APART)
     assert found == Verdict(text="unreliable", reason="needs at least 20")
+
+
+@given(st.integers(2, 10**5), st.integers(2, 10**5), st.floats(0.001, 0.5), st.floats(0.001, 0.5))
+def test_images_needed_moves_the_right_way(n: int, m: int, half: float, margin: float) -> None:
+    now = images_needed((n, m), half, margin)
+    assert now == images_needed((m, n), half, margin)
+    if now is None:
+        return
+    wider, nearer, more = images_needed((n, m), 1.5 * half, margin), images_needed((n, m), half, margin / 1.5), None
+    assert wider is None or wider >= now
+    assert nearer is None or nearer >= now
+    more = images_needed((2 * n, 2 * m), half / math.sqrt(2), margin)  # what the larger sets would have said
+    assert more == pytest.approx(now, rel=0.11)  # two figures
+
+
+def test_the_smaller_side_decides_and_a_larger_one_cannot_make_up_for_it() -> None:
+    assert images_needed((100, 100), 0.02, 0.01) == 400
+    assert images_needed((100, 10**7), 0.02, 0.01) == 800  # all the noise is the hundred's, and there are two sides
+    assert images_needed((100, 100), 0.02, 0.0) is None
+    assert images_needed((100, 100), math.inf, 0.1) is None
+
+
+def test_an_edge_that_no_number_of_images_settles_is_said() -> None:
+    found = verdict(headline(0.98, 0.02))
+    assert (found.text, found.images_needed) == ("unresolved at this n", None)
+    assert "edge of a band" in str(found.reason)
+
+
+def test_without_a_background_the_adjusted_p_value_decides() -> None:
+    assert uncalibrated_verdict(0.04).text == "distinguishable"
+    among = uncalibrated_verdict(0.08, 45)
+    assert among.text == "not distinguishable"
+    assert "adjusted over 45 tests" in str(among.reason)

@@ -1,0 +1,71 @@
+"""Memory that goes back to the system: what was freed, and blocks in pages of their own."""
+
+from __future__ import annotations
+
+import gc
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from semsim_pipeline.heap import own_pages, return_freed_memory
+
+MIB = 1 << 20
+linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * 4096
+
+
+@pytest.mark.parametrize(("shape", "kind"), [((3, 5), np.float32), ((2, 4, 4, 3), np.uint8), ((7,), np.float64)])
+def test_own_pages_are_zeros_that_can_be_written(shape: tuple[int, ...], kind: type[np.generic]) -> None:
+    array = own_pages(shape, kind)
+    assert array.shape == shape
+    assert array.dtype == kind
+    assert not array.any()
+    array[...] = 3
+    assert (array == 3).all()
+    assert array.flags.c_contiguous
+
+
+@pytest.mark.parametrize("shape", [(0, 4), (4, 0), (0,)])
+def test_own_pages_of_nothing(shape: tuple[int, ...]) -> None:
+    assert own_pages(shape, np.float32).shape == shape
+
+
+def test_a_view_keeps_the_pages() -> None:
+    row = own_pages((4, 8), np.float32)[2]
+    gc.collect()
+    row[:] = 1.5
+    assert row.sum() == 12.0
+
+
+@linux
+def test_own_pages_go_back_with_the_array_whatever_lies_behind_them() -> None:
+    arrays = []
+    holders = []
+    for _ in range(8):
+        arrays.append(own_pages((4 * MIB,), np.uint8))
+        arrays[-1][:] = 1
+        holders.append(bytearray(64 * 1024))  # a block of the C library after each
+    full = resident()
+    arrays.clear()
+    assert full - resident() > 24 * MIB
+    assert len(holders) == 8
+
+
+@linux
+def test_arrows_pool_gives_back_what_was_freed() -> None:
+    import pyarrow as pa
+
+    buffers = [pa.allocate_buffer(MIB) for _ in range(64)]
+    for buffer in buffers:
+        memoryview(buffer).cast("B")[:] = bytes(MIB)
+    full = resident()
+    del buffer
+    buffers.clear()
+    return_freed_memory()
+    assert full - resident() > 32 * MIB
