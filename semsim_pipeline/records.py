@@ -69,7 +69,9 @@ MetricStatus = Literal["ok", "not_computed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricValue:
-    """One row of a score card. `value` is None exactly where `status` is `not_computed`, with the reason in words.
+    """One row of a score card. `value` is None exactly where `status` is `not_computed`.
+
+    reason: in words, why there is no value; beside a value, what it leaves out (rare).
 
     interval: 95 %, on the metric's own scale. null: what two samples of one distribution would show at these sizes.
     note: what a reader must know of how it was computed (a sample of very large sets), None where all rows were used.

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from semsim_pipeline.datasets.perceptual import HASH_WORDS
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
@@ -39,11 +40,15 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     done = _already(spec, digest)
     if done is not None:
         return done
-    embedded = _embed(spec, _load(spec.encoder, spec.key.fingerprint), report)
+    hash_file = None if spec.hashes is None else spec.hashes.path(spec.image_ids)
+    to_hash = hash_file is not None and not hash_file.exists()  # another encoder may have met the same images
+    embedded = _embed(spec, _load(spec.encoder, spec.key.fingerprint), report, hashed=to_hash)
     return_freed_memory()  # the batches' buffers, before writing takes as much
     kept = np.flatnonzero(embedded.good)
     ids = [spec.image_ids[place] for place in kept]
     rows = embedded.rows if len(kept) == len(spec.items) else embedded.rows[kept]
+    if to_hash and ids and spec.hashes is not None and hash_file is not None:
+        spec.hashes.write(hash_file, ids, embedded.hashes[kept])
     files = _write(spec, digest, ids, rows, embedded.failed)
     failed, skipped, reasons = len(embedded.failed), embedded.skipped, tuple(embedded.reasons[:REASONS_SHOWN])
     del rows, embedded
@@ -62,21 +67,29 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
 class _Rows:
     """What a shard's images became. rows: float32 [n, d]. good: bool [n], which of them hold an embedding.
 
-    failed: image id to reason. skipped: images that are no longer what the scan saw. reasons: a line an image.
+    hashes: uint64 [n, HASH_WORDS], without rows where none are wanted. failed: image id to reason. skipped: images that
+    are no longer what the scan saw. reasons: a line an image.
     """
 
     rows: NDArray[np.float32]
     good: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
     failed: dict[str, str] = field(default_factory=dict)
     skipped: int = 0
     reasons: list[str] = field(default_factory=list)
 
 
-def _embed(spec: ShardSpec, encoder: LoadedEncoder, report: Callable[[int, int], None] | None) -> _Rows:
+def _embed(
+    spec: ShardSpec, encoder: LoadedEncoder, report: Callable[[int, int], None] | None, *, hashed: bool
+) -> _Rows:
     """The loop: batches are read and prepared ahead, encoded here, and kept in the shard's one array."""
     count = len(spec.items)
-    found = _Rows(own_pages((count, encoder.dim), np.float32), np.zeros(count, dtype=np.bool_))
-    with Batches(spec, encoder) as batches:
+    found = _Rows(
+        own_pages((count, encoder.dim), np.float32),
+        np.zeros(count, dtype=np.bool_),
+        np.zeros((count if hashed else 0, HASH_WORDS), dtype=np.uint64),
+    )
+    with Batches(spec, encoder, hashed=hashed) as batches:
         ahead: deque[Callable[[], Batch]] = deque()
         for number in range(len(batches) + AHEAD):
             if number < len(batches):
@@ -88,6 +101,8 @@ def _embed(spec: ShardSpec, encoder: LoadedEncoder, report: Callable[[int, int],
             if len(where):
                 found.rows[batch.start + where] = _encode(spec, encoder, batch, where)
                 found.good[batch.start + where] = True
+            if hashed:
+                found.hashes[batch.start : batch.start + len(batch.good)] = batch.hashes
             found.failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
             found.skipped += len(batch.skipped)
             found.reasons += [

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.arrays import row_blocks, unit_rows
+from semsim_pipeline.arrays import row_blocks
 from semsim_pipeline.metrics.base import (
     DEFAULT_WORKING_MEMORY,
     METRICS,
@@ -47,8 +47,8 @@ def _unit_moments(side: EmbeddedSet) -> _UnitMoments:
     found = side.memo.get(key)
     if not isinstance(found, _UnitMoments):
         total, second = np.zeros(side.dim), np.zeros((side.dim, side.dim))
-        for _, block in row_blocks(side.rows):
-            unit = unit_rows(block.astype(np.float64))
+        for start, block in row_blocks(side.rows):
+            unit = side.unit_at(slice(start, start + len(block)))
             total += unit.sum(axis=0)
             second += unit.T @ unit
         found = _UnitMoments(mean=total / len(side), second=second / len(side))

@@ -48,8 +48,7 @@ def too_few(facts: MetricFacts, pair: Pair) -> str | None:
         if len(side) < facts.min_samples
     ]
     if not short:
-        n = len(pair.reference)
-        return f"needs at least {facts.min_reference} reference images; found {n}" if n < facts.min_reference else None
+        return None
     plural = "image" if facts.min_samples == 1 else "images"
     return f"needs at least {facts.min_samples} {plural} a side; {' and '.join(short)}"
 
