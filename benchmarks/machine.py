@@ -19,7 +19,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 CIFAKE = ROOT.parent / "shared" / "data" / "cifake-train.zip"
 PACKAGES = (
     "semsim-pipeline", "numpy", "scipy", "scikit-learn", "polars", "pyarrow", "pillow", "torch", "torchvision",
-    "open-clip-torch", "prdc", "torch-fidelity",
+    "open-clip-torch", "prdc", "torch-fidelity", "clean-fid", "torchmetrics", "pot", "vendi-score",
 )  # fmt: skip
 QUIET_LOAD = 0.5
 BLAS_VARIABLES = ("OPENBLAS_", "MKL_", "OMP_")

@@ -80,10 +80,44 @@ def cifake_full(found: dict[str, Any], file: Path) -> None:
     _write(figure, file)
 
 
+def peers(found: dict[str, Any], file: Path) -> None:
+    """Growth with n: CPU-seconds above, memory below, one column a contest."""
+    names = [name for name, each in found["contests"].items() if each["peers"]]
+    figure, axes = plt.subplots(
+        2, len(names), figsize=(3.0 * len(names), 5.6), layout="constrained", sharex=True, squeeze=False
+    )
+    for column, name in enumerate(names):
+        contest = found["contests"][name]
+        lines = {"ours": contest["ours"], **contest["peers"]}
+        for number, (label, rows) in enumerate(lines.items()):
+            known = [row for row in rows if "cpu_seconds" in row]
+            look = {"color": DARK, "lw": 2.2} if label == "ours" else {"color": f"C{number}", "ls": "--"}
+            for axis, key in zip(axes[:, column], ("cpu_seconds", "peak_above_mib"), strict=True):
+                sizes, values = [row["n"] for row in known], [max(row[key], 0.01) for row in known]
+                axis.plot(sizes, values, marker="o", ms=3, label=label, **look)
+            stopped = next((row for row in rows if "would" in row.get("not_run", "")), None)
+            if stopped and known:
+                last = known[-1]
+                axes[1][column].annotate(
+                    f"{stopped['n']:,}: {stopped['not_run']}", (last["n"], max(last["peak_above_mib"], 0.01)),
+                    xytext=(-4, 6), textcoords="offset points", fontsize=6, ha="right", color=look["color"],
+                )  # fmt: skip
+        axes[0][column].set_title(name, fontsize=9)
+        axes[0][column].legend(fontsize=6)
+        axes[1][column].set_xlabel("images a side")
+        for axis in axes[:, column]:
+            axis.set(xscale="log", yscale="log")
+            axis.grid(alpha=0.3, which="major")
+    axes[0][0].set_ylabel("CPU-seconds")
+    axes[1][0].set_ylabel("peak memory above the data, MiB")
+    _write(figure, file)
+
+
 PLOTS: dict[str, Callable[[dict[str, Any], Path], None]] = {
     "extraction_memory": extraction_memory,
     "score_card_speed": score_card_speed,
     "cifake_full": cifake_full,
+    "peers": peers,
     "adversarial_cases": lambda found, file: _write(evidence.adversarial_cases(found), file),
     "controlled_shifts": lambda found, file: _write(evidence.controlled_shifts(found), file),
     "predictive_validity": lambda found, file: _write(evidence.predictive_validity(found), file),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,9 +64,10 @@ def row_blocks(rows: NDArray[np.generic], size: int = 4 * TILE_ROWS) -> Iterator
         yield start, rows[start : start + size]
 
 
-def unit_rows(rows: Embeddings) -> Embeddings:
+def unit_rows(rows: Embeddings, *, numbers: Sequence[int] | NDArray[np.intp] | None = None) -> Embeddings:
     """Rows scaled to Euclidean length 1, dtype kept; the length is taken in float64.
 
+    numbers: what each row is called in an error, where these are some rows of a larger set.
     Raises InvalidEmbeddingsError where a row is zero: it has no direction, so no cosine.
     Memory: one copy, n·d·itemsize bytes.
     """
@@ -77,8 +78,10 @@ def unit_rows(rows: Embeddings) -> Embeddings:
         largest = np.abs(block).max(axis=1, keepdims=True)
         zero = np.flatnonzero(largest[:, 0] == 0)
         if zero.size:
+            place = start + int(zero[0])
+            number = place if numbers is None else int(numbers[place])
             raise InvalidEmbeddingsError(
-                f"Row {start + int(zero[0])} is all zeros: it has no direction, so no cosine; remove such rows."
+                f"Row {number} is all zeros: it has no direction, so no cosine; remove such rows."
             )
         block /= largest
         out[start : start + len(block)] = block / np.linalg.norm(block, axis=1, keepdims=True)

@@ -69,9 +69,12 @@ MetricStatus = Literal["ok", "not_computed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricValue:
-    """One row of a score card. `value` is None exactly where `status` is `not_computed`, with the reason in words.
+    """One row of a score card. `value` is None exactly where `status` is `not_computed`.
+
+    reason: in words, why there is no value; beside a value, what it leaves out (rare).
 
     interval: 95 %, on the metric's own scale. null: what two samples of one distribution would show at these sizes.
+    note: what a reader must know of how it was computed (a sample of very large sets), None where all rows were used.
     detail: numbers that explain the value (such as the two sides of a mixing share); names are stable.
     """
 
@@ -81,6 +84,7 @@ class MetricValue:
     status: MetricStatus = "ok"
     reason: str | None = None
     detail: Mapping[str, float] = field(default_factory=dict)
+    note: str | None = None
 
     def __post_init__(self) -> None:
         if (self.value is None) != (self.status == "not_computed"):

@@ -61,7 +61,7 @@ def predictive_validity(found: dict[str, Any]) -> Figure:
     for line, encoder in zip(axes, names, strict=True):
         kind = found["independent"][encoder] if found["independent"][encoder] != "both" else "network"
         for axis, entry in zip(line, ("similarity", "fid"), strict=True):
-            for world, colour in zip(worlds, COLOURS, strict=True):
+            for world, colour in zip(worlds, COLOURS, strict=False):
                 rows = [row for row in found["pairs"] if row["world"] == world and encoder in row["scores"]]
                 x = [row["scores"][encoder][entry] for row in rows]
                 axis.plot(x, [100 * row["lost"][kind] for row in rows], ".", color=colour, label=world)

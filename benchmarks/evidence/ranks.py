@@ -43,10 +43,10 @@ def ranking(rows: list[dict[str, Any]], encoder: str, kind: str) -> dict[str, An
         table[name] = {
             "rho": spearman(x, lost),
             "interval": _interval(resampled[name]),
-            "ahead": None if name == "similarity" else {"mean": float(ahead.mean()), "interval": _interval(ahead)},
+            "ahead": None if name == "similarity" else {"mean": float(np.nanmean(ahead)), "interval": _interval(ahead)},
             "rho_of_share_lost": spearman(x, share),
-            "mean_over_worlds": float(np.mean(list(by_world.values()))),
-            "by_world": by_world,
+            "mean_over_worlds": float(np.nanmean(list(by_world.values()))),
+            "by_world": {w: None if np.isnan(rho) else rho for w, rho in by_world.items()},
         }
     return {"pairs": len(rows), "clusters": len(set(clusters)), "entries": table}
 
@@ -56,7 +56,7 @@ def _column(rows: list[dict[str, Any]], encoder: str, name: str) -> Vector:
 
 
 def _interval(values: Vector) -> list[float]:
-    return [float(x) for x in np.quantile(values, (0.025, 0.975))]
+    return [float(x) for x in np.nanquantile(values, (0.025, 0.975))]
 
 
 def _cluster_draws(clusters: list[str]) -> list[NDArray[np.intp]]:

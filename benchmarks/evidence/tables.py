@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.evidence.scores import NAMES
-from semsim_pipeline.metrics.verdict import BANDS, band_of
+from semsim_pipeline.metrics.verdict import BANDS, LEAST_HEADROOM, band_of
 
 PAGE = machine.ROOT / "docs" / "evidence.md"
 SHORT = {
@@ -120,16 +120,20 @@ def bands() -> str:
                 head.append(f"`{encoder}`, {SHORT[kind]}: pairs")
                 head.append("points lost: median (10–90 %)")
                 columns.append(_band_rows(found["pairs"], encoder, kind))
-    rows = [[word, "" if least < 0 else f"{least:g}", *(cell for column in columns for cell in column[k])]
-            for k, (least, word) in enumerate(BANDS)]  # fmt: skip
+    words = [(word, "" if least < 0 else f"{least:g}") for least, word in BANDS]
+    words.append(("*too diverse for one number*", "no u"))
+    rows = [[*pair, *(cell for column in columns for cell in column[k])] for k, pair in enumerate(words)]
     return table(head, rows, left=1)
 
 
 def _band_rows(pairs: list[dict[str, Any]], encoder: str, kind: str) -> list[list[str]]:
-    lost: list[list[float]] = [[] for _ in BANDS]
+    """Number of pairs and points lost in each band, and last where the floor leaves too little room for a band."""
+    lost: list[list[float]] = [[] for _ in range(len(BANDS) + 1)]
     for row in pairs:
         if encoder in row["scores"]:
-            lost[band_of(row["scores"][encoder]["u"])].append(100 * row["lost"][kind])
+            found = row["scores"][encoder]
+            band = len(BANDS) if 1 - found["floor"] < LEAST_HEADROOM else band_of(found["u"])
+            lost[band].append(100 * row["lost"][kind])
     out = []
     for each in lost:
         if not each:

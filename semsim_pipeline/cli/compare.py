@@ -11,6 +11,7 @@ import click
 
 from semsim_pipeline.cli.options import (
     DEFAULT_ENCODER,
+    clusters_option,
     fail_under_option,
     json_option,
     limit_option,
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 @limit_option
 @seed_option
 @metrics_option
+@clusters_option
 @json_option
 @click.option(
     "--report", "report_dir", type=click.Path(path_type=Path, file_okay=False), metavar="DIR",
@@ -48,6 +50,7 @@ def compare(
     limit: int | None,
     seed: int,
     metrics: list[str] | None,
+    clusters: bool,
     json_to: str | None,
     report_dir: Path | None,
     fail_under: float | None,
@@ -70,7 +73,8 @@ def compare(
     from semsim_pipeline.extract.records import ExtractOptions
 
     check_writable(json_to, report_dir)
-    options = CompareOptions(limit=limit, seed=seed, metrics=metrics, extract=ExtractOptions(workers=workers))
+    extract = ExtractOptions(workers=workers)
+    options = CompareOptions(limit=limit, seed=seed, metrics=metrics, clusters=clusters, extract=extract)
     with shown(quiet=quiet) as progress:
         scored = score_views(reference, candidate, encoders or (DEFAULT_ENCODER,), options, progress)
     results = [each.comparison for each in scored]

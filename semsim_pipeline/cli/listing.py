@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import click
 
 WHAT = ("datasets", "encoders", "metrics")
@@ -9,12 +11,17 @@ WHAT = ("datasets", "encoders", "metrics")
 
 @click.command(name="list", short_help="What there is: datasets, encoders, metrics.")
 @click.argument("what", type=click.Choice(WHAT))
-def list_(what: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts: one object an entry.")
+def list_(what: str, *, as_json: bool) -> None:
     """List the kinds of datasets, the encoders, or the metrics with what each means.
 
     \b
     Example: semsim list metrics
+             semsim list metrics --json
     """
+    if as_json:
+        click.echo(_json(what))
+        return
     from rich.markup import escape
     from rich.table import Table
 
@@ -27,6 +34,36 @@ def list_(what: str) -> None:
     for row in rows:
         table.add_row(*(escape(cell) for cell in row))
     stdout().print(table)
+
+
+def _json(what: str) -> str:
+    """The entries as JSON; a metric's facts whole, an open bound as null."""
+    import json
+
+    if what != "metrics":
+        columns, rows = {"datasets": _datasets, "encoders": _encoders}[what]()
+        return json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=1, ensure_ascii=False)
+    from semsim_pipeline.metrics.base import metric_facts
+
+    return json.dumps(
+        [
+            {
+                "metric": facts.name,
+                "group": facts.group,
+                "higher_is_closer": facts.higher_is_closer,
+                "range": [bound if math.isfinite(bound) else None for bound in facts.range],
+                "at_identity": facts.at_identity,
+                "symmetric": facts.symmetric,
+                "min_samples": facts.min_samples,
+                "needs": list(facts.needs),
+                "meaning": facts.meaning,
+                "source": facts.source,
+            }
+            for facts in metric_facts().values()
+        ],
+        indent=1,
+        ensure_ascii=False,
+    )
 
 
 def _datasets() -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

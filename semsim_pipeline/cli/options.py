@@ -34,6 +34,13 @@ def metrics_option(function: F) -> F:
     )(function)
 
 
+def clusters_option(function: F) -> F:
+    """--clusters: the matching of classes without labels."""
+    return click.option(
+        "--clusters", is_flag=True, help="Where there are no labels, find clusters on both sides and match those."
+    )(function)
+
+
 def limit_option(function: F) -> F:
     """--limit N: a fair, seeded sample of N images a side."""
     return click.option(

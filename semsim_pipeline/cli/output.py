@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, p_value_text
+from semsim_pipeline.comparison.words import (
+    agreement_of_all,
+    classes_lines,
+    evidence,
+    interval_text,
+    number,
+    ordered_metrics,
+    p_value_text,
+    said_of,
+)
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.report.files import json_text, write_whole
 
@@ -39,6 +48,9 @@ def report(results: Sequence[Comparison], json_to: str | None) -> None:
         _print(console, result)
     if len(results) > 1:
         console.print(_side_by_side(results))
+        for line in agreement_of_all(results):
+            console.print()
+            console.print(escape(line))
     if json_to is not None:
         write_whole(Path(json_to), json_text(results))
 
@@ -104,6 +116,10 @@ def _print(console: Console, result: Comparison) -> None:
     console.print()
     console.print(_card(result))
     console.print()
+    for line in classes_lines(result):
+        console.print(escape(line))
+    if result.classes is not None:
+        console.print()
 
 
 def headline_lines(result: Comparison) -> list[str]:
@@ -122,6 +138,12 @@ def headline_lines(result: Comparison) -> list[str]:
             f"[dim]1 = the same distribution; unrelated sets this diverse score {found.floor:.3f} (floor){best}.[/]"
         )
     lines.append(f"[dim]{p_value_text(result)}: {evidence(result)}.[/]")
+    if found.sampled is not None:
+        one, other = found.sampled
+        lines.append(
+            f"[yellow]What compares all pairs of images uses a seeded sample of {one:,} reference and {other:,} "
+            "candidate images.[/]"
+        )
     reason = found.reason or result.verdict.reason
     if reason:
         lines.append(f"[yellow]{escape(reason)}.[/]")
@@ -160,10 +182,9 @@ def _card(result: Comparison) -> Table:
     table.add_column("if equal", justify="right", no_wrap=True)
     table.add_column("what it says", style="dim")
     for facts, value in ordered_metrics(result):
-        said = f"not computed: {value.reason}" if value.reason else facts.meaning
         shown = "–" if value.value is None else number(value.value)
         expected = "" if value.null is None else number(value.null)
-        table.add_row(facts.name, shown, interval_text(value), expected, escape(said))
+        table.add_row(facts.name, shown, interval_text(value), expected, escape(said_of(facts, value)))
     return table
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
-from semsim_pipeline.cli.options import fail_under_option, json_option, metrics_option, seed_option
+from semsim_pipeline.cli.options import clusters_option, fail_under_option, json_option, metrics_option, seed_option
 
 
 @click.command(short_help="Score two sets of ready embeddings (.npy, .npz, Parquet).")
 @click.argument("reference", type=click.Path(path_type=Path))
 @click.argument("candidate", type=click.Path(path_type=Path))
 @metrics_option
+@clusters_option
 @click.option(
     "--background", metavar="ENCODER", help="Scale by this encoder's background (the one that embedded both)."
 )
@@ -26,6 +27,7 @@ def score(
     reference: Path,
     candidate: Path,
     metrics: list[str] | None,
+    clusters: bool,
     background: str | None,
     bandwidth: float | None,
     seed: int,
@@ -48,7 +50,15 @@ def score(
 
     check_writable(json_to)
     results = [
-        score_files(reference, candidate, metrics=metrics, background=background, bandwidth=bandwidth, seed=seed)
+        score_files(
+            reference,
+            candidate,
+            metrics=metrics,
+            background=background,
+            bandwidth=bandwidth,
+            seed=seed,
+            clusters=clusters,
+        )
     ]
     report(results, json_to)
     say_what_is_missing(results)

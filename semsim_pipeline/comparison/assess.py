@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
@@ -12,10 +12,11 @@ import numpy as np
 from semsim_pipeline.comparison.results import Comparison, SideSummary
 from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.class_table import ClassTable, class_table
 from semsim_pipeline.metrics.score_card import score_card, select
 from semsim_pipeline.metrics.similarity import Similarity, similarity_of
 from semsim_pipeline.metrics.units import layout_of, own_units
-from semsim_pipeline.metrics.verdict import Verdict, verdict_of
+from semsim_pipeline.metrics.verdict import TOO_DIVERSE, Verdict, verdict_of
 from semsim_pipeline.records import Background, MetricValue
 
 HEADLINE = "similarity"
@@ -33,7 +34,7 @@ class EncoderIdentity:
     background: Background | None
 
 
-def assess(
+def assess(  # noqa: PLR0913 - plain keywords, each of one question
     reference: EmbeddedSet,
     candidate: EmbeddedSet,
     encoder: EncoderIdentity,
@@ -41,10 +42,12 @@ def assess(
     metrics: Sequence[str] | None = None,
     seed: int = 0,
     permutations: int = 999,
+    clusters: bool = False,
 ) -> Comparison:
     """Score one pair.
 
-    metrics: names or families, None for the whole card; the headline is always there.
+    metrics: names or families, None for the whole card, which includes the table of classes where both sides have
+    labels; the headline is always there. clusters: where they have none, match clusters.
     Raises: DimensionMismatchError, UnknownNameError. Too few images make rows `not_computed`, never an error.
     Memory: that of the dearest metric; see the modules of `metrics`.
     """
@@ -52,7 +55,7 @@ def assess(
         reference=reference, candidate=candidate, background=encoder.background, seed=seed, permutations=permutations
     )
     with _threads_that_pay(pair):
-        return _assessed(pair, encoder, metrics)
+        return _assessed(pair, encoder, metrics, clusters=clusters)
 
 
 def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
@@ -66,11 +69,17 @@ def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
     return limits
 
 
-def _assessed(pair: Pair, encoder: EncoderIdentity, metrics: Sequence[str] | None) -> Comparison:
+def _assessed(pair: Pair, encoder: EncoderIdentity, metrics: Sequence[str] | None, *, clusters: bool) -> Comparison:
     reference, candidate = pair.reference, pair.candidate
     wanted = _wanted(metrics)
     card = score_card(pair, wanted) if wanted is None or wanted else {}
     headline, reason = _headline(pair)
+    verdict = _verdict(pair, headline, card)
+    # One number says nothing there, so the mean over what can be compared takes its place, whatever was asked for.
+    needed = verdict.text == TOO_DIVERSE
+    classes, why = None, None
+    if headline is not None and (metrics is None or clusters or needed):
+        classes, why = _classes(pair, headline, clusters=clusters or needed)
     return Comparison(
         encoder=encoder.name,
         encoder_fingerprint=encoder.fingerprint,
@@ -81,10 +90,31 @@ def _assessed(pair: Pair, encoder: EncoderIdentity, metrics: Sequence[str] | Non
         candidate=SideSummary(name=candidate.name, n=len(candidate), failed=candidate.failed),
         overlap=layout_of(reference, candidate).overlap if headline is None else headline.overlap,
         similarity=headline,
-        verdict=_verdict(pair, headline, card),
+        verdict=with_mean(verdict, classes, why) if needed else verdict,
         reason=reason,
         metrics={name: value for name, value in card.items() if name != HEADLINE},
+        classes=classes,
+        classes_reason=why,
     )
+
+
+def with_mean(verdict: Verdict, classes: ClassTable | None, why: str | None) -> Verdict:
+    """The verdict with the mean over matched classes or clusters in its reason, or why there is none."""
+    if classes is None:
+        said = f"compare matched classes instead: {why}"
+    else:
+        floor = "" if classes.mean_floor is None else f" (floor {classes.mean_floor:.3f})"
+        said = f"the mean over {len(classes.matches)} matched {classes.word} is {classes.mean_similarity:.3f}{floor}"
+    return replace(verdict, reason=f"{verdict.reason}; {said}")
+
+
+def _classes(pair: Pair, headline: Similarity, *, clusters: bool) -> tuple[ClassTable | None, str | None]:
+    """The table of classes, or why there is none; neither where the sides have no labels and clusters were not asked
+    for."""
+    try:
+        return class_table(pair, headline.background.bandwidth, headline.background.kappa, clusters=clusters), None
+    except (TooFewSamplesError, UndefinedMetricError, InvalidEmbeddingsError) as refusal:
+        return None, str(refusal)
 
 
 def check_metrics(metrics: Sequence[str] | None) -> None:

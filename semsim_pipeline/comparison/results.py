@@ -6,12 +6,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from semsim_pipeline.comparison.classes_json import Json, classes_json
+from semsim_pipeline.comparison.encoder_pairs import EncoderPair, pair_json
+from semsim_pipeline.metrics.class_table import ClassTable
 from semsim_pipeline.metrics.similarity import Ceiling, Similarity
 from semsim_pipeline.metrics.verdict import Verdict
 from semsim_pipeline.records import Background, MetricValue
 
 SCHEMA = 1
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +39,10 @@ class Comparison:
     """One pair under one encoder.
 
     similarity is None exactly where it could not be computed, with `reason`. metrics: the score card without the
-    headline. background: None where not even a bandwidth could be found. adjusted_p: among the pairs or encoders that
-    it is shown with; None for a score alone, which is a family of one.
+    headline. background: None where not even a bandwidth could be found. classes: the table of classes and their
+    matching, None where there are no labels, where only some metrics were asked for, or where it could not be made,
+    then with `classes_reason`. agreement: with the other encoders of one call, on each side's images. adjusted_p: among
+    the pairs or encoders that it is shown with; None for a score alone, which is a family of one.
     """
 
     encoder: str
@@ -53,6 +57,9 @@ class Comparison:
     verdict: Verdict
     reason: str | None
     metrics: Mapping[str, MetricValue]
+    classes: ClassTable | None = None
+    classes_reason: str | None = None
+    agreement: tuple[EncoderPair, ...] = ()
     adjusted_p: AdjustedP | None = None
 
     @property
@@ -87,6 +94,8 @@ class Comparison:
             "overlap": self.overlap,
             "similarity": self._headline(),
             "metrics": {name: _metric(value) for name, value in self.metrics.items()},
+            **classes_json(self.classes, self.classes_reason),
+            **({"agreement": [pair_json(each) for each in self.agreement]} if self.agreement else {}),
         }
 
     def _headline(self) -> dict[str, Json]:
@@ -119,9 +128,14 @@ class Comparison:
             "p_adjusted": _adjusted(self.family),
             "verdict": self.verdict.text,
             "status": found.status,
+            **({} if found.sampled is None else {"sampled": _sampled(found.sampled)}),
             **({} if reason is None else {"reason": reason}),
             **({} if self.verdict.images_needed is None else {"images_needed": self.verdict.images_needed}),
         }
+
+
+def _sampled(images: tuple[int, int]) -> Json:
+    return {"reference": images[0], "candidate": images[1]}
 
 
 def _background(background: Background | None) -> Json:
@@ -155,6 +169,10 @@ def _metric(value: MetricValue) -> Json:
         "null": value.null,
         "status": value.status,
     }
+    if value.reason:
+        row["reason"] = value.reason
     if value.detail:
         row["detail"] = {name: number for name, number in value.detail.items() if math.isfinite(number)}
+    if value.note:
+        row["note"] = value.note
     return row

@@ -32,11 +32,13 @@ from semsim_pipeline.metrics.multiplicity import permutations_for
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
     """limit: at most so many images a view; a smaller limit of the view's own, and its seed, stay. seed: of every draw.
-    metrics: rows of the score card, None for all. extract: how to embed. home: None for SEMSIM_HOME."""
+    metrics: rows of the score card, None for all.
+    clusters: match those without labels. extract: how to embed. home: None for SEMSIM_HOME."""
 
     limit: int | None = None
     seed: int = 0
     metrics: Sequence[str] | None = None
+    clusters: bool = False
     extract: ExtractOptions = field(default_factory=ExtractOptions)
     home: Path | None = None
 
@@ -57,7 +59,10 @@ def compare_views(
     options: CompareOptions | None = None,
     progress: Progress | None = None,
 ) -> list[Comparison]:
-    """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work."""
+    """One pair under one or several encoders; see `compare_pairs`. Everything is checked before any work.
+
+    Of several encoders, each result's `agreement` says how far its encoder agrees with the others.
+    """
     return [scored.comparison for scored in score_views(reference, candidate, encoders, options, progress)]
 
 
@@ -79,7 +84,27 @@ def score_views(
     scoring = _scoring(options, tests=len(chosen))
     found = [each for one in chosen for each in _scored(pairs, views, one, scoring, (options, progress or Silent()))]
     family = as_family([each.comparison for each in found])
-    return [replace(each, comparison=one) for each, one in zip(found, family, strict=True)]
+    scored = [replace(each, comparison=one) for each, one in zip(found, family, strict=True)]
+    return _with_agreement(scored, [encoder.facts.family for encoder in chosen], options)
+
+
+def _with_agreement(scored: list[ScoredPair], families: Sequence[str], options: CompareOptions) -> list[ScoredPair]:
+    """The same, each with how far its encoder agrees with the others. No part of a stored score: it is of two."""
+    if len(scored) < 2:
+        return scored
+    from semsim_pipeline.comparison.encoder_agreement import agreements
+
+    found = agreements(
+        [each.comparison for each in scored],
+        [(each.reference, each.candidate) for each in scored],
+        families,
+        ensure_home(options.home),
+        options.seed,
+    )
+    return [
+        replace(each, comparison=replace(each.comparison, agreement=some))
+        for each, some in zip(scored, found, strict=True)
+    ]
 
 
 def compare_pairs(
@@ -117,7 +142,9 @@ def stream_pairs(
 
 
 def _scoring(options: CompareOptions, tests: int) -> Scoring:
-    return Scoring(seed=options.seed, permutations=permutations_for(tests), metrics=options.metrics)
+    return Scoring(
+        seed=options.seed, permutations=permutations_for(tests), metrics=options.metrics, clusters=options.clusters
+    )
 
 
 def _checked(
@@ -183,6 +210,7 @@ def _pair_by_pair(
                 metrics=scoring.metrics,
                 seed=scoring.seed,
                 permutations=scoring.permutations,
+                clusters=scoring.clusters,
             )
             found = keep_result(home, inputs[number], comparison, time.perf_counter() - began)
             new += 1

@@ -21,7 +21,7 @@ UNNAMED = "ready embeddings"
 SIDES = ("reference", "candidate")
 
 
-def score_files(
+def score_files(  # noqa: PLR0913 - one keyword an option
     reference: Path,
     candidate: Path,
     *,
@@ -29,6 +29,7 @@ def score_files(
     background: str | Background | None = None,
     bandwidth: float | None = None,
     seed: int = 0,
+    clusters: bool = False,
 ) -> Comparison:
     """Score two files of embeddings (see `load_ready`).
 
@@ -37,7 +38,14 @@ def score_files(
     Raises, before anything is read: UnknownNameError. Then: WrongCallError, MissingPathError, InvalidEmbeddingsError,
     DimensionMismatchError.
     """
-    return score_sides((reference, candidate), metrics=metrics, background=background, bandwidth=bandwidth, seed=seed)
+    return score_sides(
+        (reference, candidate),
+        metrics=metrics,
+        background=background,
+        bandwidth=bandwidth,
+        seed=seed,
+        clusters=clusters,
+    )
 
 
 def score_arrays(
@@ -56,7 +64,7 @@ def score_arrays(
     return score_sides((reference, candidate), metrics=metrics, background=background, seed=seed, names=names)
 
 
-def score_sides(
+def score_sides(  # noqa: PLR0913 - one keyword an option
     sides: tuple[Path | ArrayLike, Path | ArrayLike],
     *,
     metrics: Sequence[str] | None = None,
@@ -64,10 +72,11 @@ def score_sides(
     bandwidth: float | None = None,
     seed: int = 0,
     names: tuple[str, str] = SIDES,
+    clusters: bool = False,
 ) -> Comparison:
     """As `score_files`, each side (reference, candidate) a file or an array.
 
-    names: of the arrays. metrics: one name may stand alone.
+    names: of the arrays. metrics: one name may stand alone. clusters: also match k-means clusters of the two sides.
 
     An array cannot say who embedded it: beside a file it is taken for the work of that file's encoder.
     Image ids decide what is a copy only where both sides have them, else the rows' bits do.
@@ -86,7 +95,7 @@ def score_sides(
         )
     if left.by_image != right.by_image:
         left, right = left.by_rows(), right.by_rows()
-    return assess(left.side, right.side, _identity(left, right, scale), metrics=metrics, seed=seed)
+    return assess(left.side, right.side, _identity(left, right, scale), metrics=metrics, seed=seed, clusters=clusters)
 
 
 def bandwidth_background(bandwidth: float) -> Background:

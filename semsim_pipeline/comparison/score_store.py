@@ -41,11 +41,12 @@ class StoredScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scoring:
-    """How a pair is scored, beside its rows. metrics: None for the whole card."""
+    """How a pair is scored, beside its rows. metrics: None for the whole card. clusters: match them without labels."""
 
     seed: int
     permutations: int
     metrics: Sequence[str] | None = None
+    clusters: bool = False
 
 
 def score_inputs(
@@ -61,6 +62,7 @@ def score_inputs(
         "background": None if encoder.background is None else encoder.background.id,
         "seed": scoring.seed,
         "permutations": scoring.permutations,
+        "clusters": int(scoring.clusters),
         "metrics": None if scoring.metrics is None else ",".join(sorted(set(scoring.metrics))),
     }
 

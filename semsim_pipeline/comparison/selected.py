@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,11 @@ from semsim_pipeline.datasets.resolve import DatasetView, group_scope
 from semsim_pipeline.datasets.selection import Sample
 from semsim_pipeline.datasets.views import View
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, did_you_mean
+from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.hashes import HASHED
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ class SelectedView:
     """The embedded rows of one view under one encoder.
 
     name: the view as asked for. rows: path, image_id, group, size, stamp, locator and the labels, in the manifest's
-    order. failed: selected rows without an embedding. key: of the embedding set that holds the rows' numbers.
-    Memory: about 250 bytes a row.
+    order, and the perceptual hash of each. failed: selected rows without an embedding. key: of the embedding set
+    that holds the rows' numbers.   Memory: about 290 bytes a row.
     """
 
     name: str
@@ -47,10 +50,21 @@ class SelectedView:
         """Each row's group, scoped to its source where the name says nothing outside it; null where it has none."""
         return group_scope(self.source) + self.rows[GROUP]
 
-    def version(self) -> str:
-        """SHA-256 in hex of what scores depend on: contents and groups, in order, the encoder's set, the failures.
+    def class_columns(self) -> dict[str, list[str | None]]:
+        """The label columns that tell classes apart here, by the label's name: two values and more."""
+        columns = [name for name in self.rows.columns if name.startswith(LABEL_PREFIX)]
+        return {
+            name[len(LABEL_PREFIX) :]: self.rows[name].to_list()
+            for name in columns
+            if self.rows[name].drop_nulls().n_unique() > 1
+        }
 
-        Paths, labels and stamps are no part of it: a renamed or touched file leaves every score as it is.
+    def version(self) -> str:
+        """SHA-256 in hex of what scores depend on: contents, groups and classes, in order, the encoder's set, the
+        failures.
+
+        Paths and stamps are no part of it, nor a label that all rows share: a renamed or touched file leaves every
+        score as it is.
         Computed once: a class of 5,000 images takes 8 ms, and of a hundred classes each is in 99 pairs.
         """
         if not self._known:
@@ -61,10 +75,15 @@ class SelectedView:
         import hashlib
 
         digest = hashlib.sha256()
-        for column in (self.rows["image_id"], self.groups()):
+        columns: list[Iterable[str | None]] = [self.rows["image_id"], self.groups(), *self.class_columns().values()]
+        for column in columns:
             for value in column:
                 digest.update((value or "").encode() + b"\n")
-        return digest_of([digest.hexdigest(), self.key.digest, self.failed])
+            digest.update(b"\0")
+        if HASHED in self.rows.columns:
+            # The hash itself follows from the image; whether it is known yet does not.
+            digest.update(self.rows[HASHED].to_numpy().tobytes())
+        return digest_of([digest.hexdigest(), self.key.digest, self.failed, list(self.class_columns())])
 
 
 def select_all(name: str, source: Source, extraction: Extraction, home: Path) -> SelectedView:
@@ -133,4 +152,5 @@ def _kept(rows: pl.LazyFrame, embeddings: EmbeddingSet) -> pl.DataFrame:
     usable = rows.filter(pl.col("status") == "ok").select(
         "path", "image_id", GROUP, "size", "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$")
     )
-    return usable.join(embeddings.embedded(), on="image_id", how="semi", maintain_order="left").collect()
+    kept = usable.join(embeddings.embedded(), on="image_id", how="semi", maintain_order="left").collect()
+    return image_hashes(embeddings.home).joined(kept)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from semsim_pipeline.comparison.selected import SelectedView
-from semsim_pipeline.metrics.base import EmbeddedSet
+from semsim_pipeline.extract.hashes import image_hashes
+from semsim_pipeline.metrics.base import EmbeddedSet, Labels
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.reader import digests, read_many
 
@@ -30,5 +31,7 @@ def open_sets(home: Path, views: Mapping[str, SelectedView]) -> dict[str, Embedd
             content=digests(view.rows["image_id"])[:, 0].copy(),
             groups=groups.to_list() if groups.null_count() < len(groups) else None,
             failed=view.failed,
+            hashes=image_hashes(home).of(view.rows),
+            labels={column: Labels.of(values) for column, values in view.class_columns().items()},
         )
     return sets

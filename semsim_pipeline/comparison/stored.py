@@ -14,7 +14,8 @@ from typing import Literal, Union, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from semsim_pipeline.comparison.results import Comparison, Json
+from semsim_pipeline.comparison.classes_json import Json
+from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.errors import StoreError
 
 NOT_FINITE = ("inf", "-inf", "nan")

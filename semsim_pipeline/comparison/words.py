@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import get_args
 
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.metrics.base import Group, MetricFacts, metric_facts
+from semsim_pipeline.metrics.class_table import MatchedClasses
 from semsim_pipeline.metrics.verdict import ALPHA
 from semsim_pipeline.records import MetricValue
+
+CROSSED_SHOWN = 5
 
 GROUPS: tuple[Group, ...] = get_args(Group)
 
@@ -45,6 +49,71 @@ def p_value_text(result: Comparison) -> str:
     if family.tests == 1:
         return text
     return f"{text}, {family.benjamini_hochberg:.3g} adjusted over {family.tests:,} tests"
+
+
+def said_of(facts: MetricFacts, value: MetricValue) -> str:
+    """What a row says: the metric's meaning, with what this value leaves out; or why there is none."""
+    if value.value is None:
+        return f"not computed: {value.reason}"
+    said = f"{facts.meaning} Here {value.reason}." if value.reason else facts.meaning
+    return f"{said} (of a sample)" if value.note else said
+
+
+def classes_lines(result: Comparison) -> list[str]:
+    """The matching of classes in a line or two; nothing where there is none."""
+    table = result.classes
+    if table is None:
+        return [] if result.classes_reason is None else [f"Classes: not compared: {result.classes_reason}."]
+    a, b = len(table.reference_classes), len(table.candidate_classes)
+    by = "k-means clusters" if table.columns is None else f"classes by {table.columns[0]!r}"
+    floor = "" if table.mean_floor is None else f" (mean floor {table.mean_floor:.3f})"
+    least = min(table.matches, key=lambda match: match.similarity)
+    lines = [
+        f"{a} and {b} {by}, {len(table.matches)} matched: mean similarity {table.mean_similarity:.3f}{floor}; "
+        f"least alike: {match_name(least)}, {least.similarity:.3f}."
+    ]
+    crossed = [match for match in table.matches if not table.clustered and match.reference != match.candidate]
+    if crossed:
+        shown = ", ".join(match_name(match) for match in crossed[:CROSSED_SHOWN])
+        lines.append(f"Matched across names: {shown}{' …' if len(crossed) > CROSSED_SHOWN else ''}.")
+    return lines
+
+
+def classes_markdown(result: Comparison) -> list[str]:
+    """The matched classes as one table in Markdown; nothing where there are none."""
+    if result.classes is None:
+        return []
+    head = ["| reference | candidate | similarity | floor | Fréchet |", "|---|---|---|---|---|"]
+    rows = [
+        f"| {_cell(match.reference)} | {_cell(match.candidate)} | {match.similarity:.4f} "
+        f"| {'–' if match.floor is None else f'{match.floor:.4f}'} "
+        f"| {'–' if match.frechet_distance is None else number(match.frechet_distance)} |"
+        for match in result.classes.matches
+    ]
+    return ["\n".join([*head, *rows])]
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
+
+
+def match_name(match: MatchedClasses) -> str:
+    """`cat`, or `cat ↔ dog` where the names differ."""
+    return match.reference if match.reference == match.candidate else f"{match.reference} ↔ {match.candidate}"
+
+
+def agreement_lines(result: Comparison) -> list[str]:
+    """What the other encoders of one call have to do with this one, a sentence each."""
+    return [each.meaning for each in result.agreement]
+
+
+def agreement_of_all(results: Sequence[Comparison]) -> list[str]:
+    """Every two encoders once, a sentence each."""
+    said: dict[frozenset[str], str] = {}
+    for result in results:
+        for each in result.agreement:
+            said.setdefault(frozenset((result.encoder, each.other)), each.meaning)
+    return list(said.values())
 
 
 def number(value: float) -> str:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.datasets.base import Content, Reader
 from semsim_pipeline.datasets.decode import decode
+from semsim_pipeline.datasets.perceptual import HASH_WORDS, perceptual_hash
 from semsim_pipeline.encoders.base import LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, UnreadableImageError
 from semsim_pipeline.extract.records import ShardSpec
@@ -37,11 +38,13 @@ class Batch:
     """One batch under way. good: bool [b], which rows of `pixels` hold an image.
 
     pixels: uint8 [batch_size, H, W, 3], a buffer that is used again. failed, skipped: place in the batch to reason.
+    hashes: uint64 [b, 4], perceptual, zeros where an image has none or nobody asked.
     """
 
     start: int
     good: NDArray[np.bool_]
     pixels: NDArray[np.uint8]
+    hashes: NDArray[np.uint64]
     failed: dict[int, str] = field(default_factory=dict)
     skipped: dict[int, str] = field(default_factory=dict)
 
@@ -49,8 +52,10 @@ class Batch:
 class Batches:
     """The batches of one shard. Use as a context; leaving it stops every thread, whatever happened."""
 
-    def __init__(self, spec: ShardSpec, encoder: LoadedEncoder) -> None:
+    def __init__(self, spec: ShardSpec, encoder: LoadedEncoder, *, hashed: bool = False) -> None:
+        """hashed: also hash every image, while its pixels are at hand."""
         self._spec = spec
+        self._hashed = hashed
         self._encoder = encoder
         self._size = min(spec.batch_size, len(spec.items))
         self._buffers: queue.SimpleQueue[NDArray[np.uint8]] = queue.SimpleQueue()
@@ -102,7 +107,8 @@ class Batches:
         """In the reading thread: contents in the source's order, handed on in runs."""
         start = number * self._size
         count = min(self._size, len(self._spec.items) - start)
-        batch = Batch(start, np.zeros(count, dtype=np.bool_), np.empty(0, dtype=np.uint8))
+        no_hash = np.zeros((count, HASH_WORDS), dtype=np.uint64)
+        batch = Batch(start, np.zeros(count, dtype=np.bool_), np.empty(0, dtype=np.uint8), no_hash)
         runs: list[Future[None]] = []
         place = 0
         while place < count and not self._stop.is_set():
@@ -139,6 +145,8 @@ class Batches:
                 continue
             prepared = self._encoder.preprocess(image)
             self._buffer(batch, prepared)[place] = prepared
+            if self._hashed and (found := perceptual_hash(image)) is not None:
+                batch.hashes[place] = found
             batch.good[place] = True
 
     def _buffer(self, batch: Batch, like: NDArray[np.uint8]) -> NDArray[np.uint8]:

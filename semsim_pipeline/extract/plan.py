@@ -16,6 +16,7 @@ from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.extract.records import ShardSpec
 from semsim_pipeline.records import ItemRef
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.hashes import HashStore
 from semsim_pipeline.store.manifest import ManifestRef, read_batches
 from semsim_pipeline.store.reader import digests
 from semsim_pipeline.store.schema import SetKey
@@ -31,12 +32,13 @@ def embedding_key(encoder: Encoder) -> SetKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cut:
-    """How a plan becomes shards: who encodes, and in what portions."""
+    """How a plan becomes shards: who encodes, in what portions, and where the images' hashes go, if anywhere."""
 
     encoder: Encoder
     rows: int
     batch_size: int
     threads: int = 1
+    hashes: HashStore | None = None
 
 
 def missing_rows(manifest: ManifestRef, embeddings: EmbeddingSet) -> NDArray[np.uint32]:
@@ -45,9 +47,16 @@ def missing_rows(manifest: ManifestRef, embeddings: EmbeddingSet) -> NDArray[np.
     The anti-join of the manifest with the set. numpy's sort does it in less than half of the memory of a hash join.
     Memory: about 60 bytes a row of the manifest and an image of the set.
     """
+    return missing_from(manifest, chain(embeddings.id_batches(failed=False), embeddings.id_batches(failed=True)))
+
+
+def missing_from(manifest: ManifestRef, known: Iterable[pl.DataFrame]) -> NDArray[np.uint32]:
+    """Row numbers of the manifest, ascending: opened well, not among the known `image_id`, first of twins.
+
+    Memory as `missing_rows`.
+    """
     rows, ids = _opened(manifest)
-    known = _short(chain(embeddings.id_batches(failed=False), embeddings.id_batches(failed=True)))
-    group, is_known = _match(known, ids)
+    group, is_known = _match(_short(known), ids)
     _, first = np.unique(group, return_index=True)
     return np.sort(rows[first[~is_known[first]]])
 
@@ -104,6 +113,7 @@ def _spec(source: Source, embeddings: EmbeddingSet, rows: pl.DataFrame, cut: Cut
         folder=embeddings.folder,
         batch_size=cut.batch_size,
         threads=cut.threads,
+        hashes=cut.hashes,
     )
 
 

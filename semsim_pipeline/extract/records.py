@@ -11,6 +11,7 @@ from semsim_pipeline.datasets.base import Source
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.errors import WrongCallError
 from semsim_pipeline.records import ItemRef
+from semsim_pipeline.store.hashes import HashStore
 from semsim_pipeline.store.manifest import ManifestRef
 from semsim_pipeline.store.schema import PART_ROWS, SetKey
 
@@ -54,7 +55,7 @@ class ShardSpec:
     """One shard's whole order: picklable, complete, and naming its own output.
 
     items, image_ids: what to read, and what the manifest says that it is. folder: of the embedding set.
-    threads: that decode and preprocess beside the one that encodes.
+    threads: that decode and preprocess beside the one that encodes. hashes: where the images' perceptual hashes go.
     """
 
     source: Source
@@ -65,6 +66,7 @@ class ShardSpec:
     folder: Path
     batch_size: int
     threads: int = 1
+    hashes: HashStore | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +116,7 @@ class Progress(Protocol):
     """Who is told how far the work is; the command line draws it."""
 
     def start(self, stage: str, total: int | None) -> None:
-        """A stage begins: `scan` (total unknown) or `embed` (total new images)."""
+        """A stage begins: `scan` (total unknown), `embed` or `hash` (total new images)."""
 
     def update(self, *, done: int, failed: int = 0, new: int = 0) -> None:
         """Where the stage is: totals so far, not steps. new: images read in a scan, embedded in an extraction."""

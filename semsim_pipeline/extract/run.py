@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import time
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.errors import EmptyDatasetError
 from semsim_pipeline.extract.engines import engine
+from semsim_pipeline.extract.hashes import hash_missing, image_hashes
 from semsim_pipeline.extract.plan import Cut, count_embedded, embedding_key, failures, missing_rows, shards
 from semsim_pipeline.extract.records import (
     REASONS_SHOWN,
@@ -61,6 +63,7 @@ def embed_view(
         working = time.perf_counter() - started
         if total.skipped:
             scan_again(view, home, manifest, missing_rows(manifest, embeddings))
+        hash_missing(view, manifest, embeddings, _cut(encoder, options, embeddings), progress)
     embedded = count_embedded(manifest, embeddings)
     if embedded == 0:
         raise EmptyDatasetError(_nothing_usable(view, manifest, embeddings, total.reasons))
@@ -122,12 +125,7 @@ def _embed_missing(
         return
     return_freed_memory()  # what listing and planning needed, before the encoder takes its share
     workers = _workers(encoder, len(rows), options)
-    cut = Cut(
-        encoder=encoder,
-        rows=options.part_rows,
-        batch_size=options.batch_size or encoder.batch_size,
-        threads=_cores() if encoder.concurrency == "threads" and workers == 1 else 1,
-    )
+    cut = replace(_cut(encoder, options, embeddings), threads=_threads(encoder, workers))
     through = engine(options.engine, workers)
     task = partial(embed_shard, report=partial(total.report, progress)) if through.in_process else embed_shard
     specs = shards(view.source, manifest, embeddings, rows, cut)
@@ -137,6 +135,19 @@ def _embed_missing(
             embeddings.name_parts(*receipt.files)
             total.add(receipt)
             total.report(progress)
+
+
+def _cut(encoder: Encoder, options: ExtractOptions, embeddings: EmbeddingSet) -> Cut:
+    return Cut(
+        encoder=encoder,
+        rows=options.part_rows,
+        batch_size=options.batch_size or encoder.batch_size,
+        hashes=image_hashes(embeddings.home),
+    )
+
+
+def _threads(encoder: Encoder, workers: int) -> int:
+    return _cores() if encoder.concurrency == "threads" and workers == 1 else 1
 
 
 def _workers(encoder: Encoder, rows: int, options: ExtractOptions) -> int:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semsim_pipeline.datasets.perceptual import HASH_WORDS
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
@@ -17,6 +19,9 @@ from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSp
 from semsim_pipeline.heap import own_pages, return_freed_memory
 from semsim_pipeline.store.parts import Part, inspect_part
 from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
+
+TRIM_BATCHES = 32
+"""Batches after which holes between a network's activations go back: a few milliseconds in some seconds."""
 
 _loaded: dict[tuple[str, str], LoadedEncoder] = {}
 """The encoder of the last shard of this process: a network takes seconds to load, and shards come by the hundred."""
@@ -35,13 +40,56 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     done = _already(spec, digest)
     if done is not None:
         return done
-    encoder = _load(spec.encoder, spec.key.fingerprint)
-    rows: NDArray[np.float32] = own_pages((len(spec.items), encoder.dim), np.float32)
-    good = np.zeros(len(spec.items), dtype=np.bool_)
-    failed: dict[str, str] = {}
-    reasons: list[str] = []
-    skipped = 0
-    with Batches(spec, encoder) as batches:
+    hash_file = None if spec.hashes is None else spec.hashes.path(spec.image_ids)
+    to_hash = hash_file is not None and not hash_file.exists()  # another encoder may have met the same images
+    embedded = _embed(spec, _load(spec.encoder, spec.key.fingerprint), report, hashed=to_hash)
+    return_freed_memory()  # the batches' buffers, before writing takes as much
+    kept = np.flatnonzero(embedded.good)
+    ids = [spec.image_ids[place] for place in kept]
+    rows = embedded.rows if len(kept) == len(spec.items) else embedded.rows[kept]
+    if to_hash and ids and spec.hashes is not None and hash_file is not None:
+        spec.hashes.write(hash_file, ids, embedded.hashes[kept])
+    files = _write(spec, digest, ids, rows, embedded.failed)
+    failed, skipped, reasons = len(embedded.failed), embedded.skipped, tuple(embedded.reasons[:REASONS_SHOWN])
+    del rows, embedded
+    return_freed_memory()
+    return ShardReceipt(
+        files=files,
+        rows=len(ids),
+        failed=failed,
+        skipped=skipped,
+        reasons=reasons,
+        seconds=time.perf_counter() - began,
+    )
+
+
+@dataclass(slots=True)
+class _Rows:
+    """What a shard's images became. rows: float32 [n, d]. good: bool [n], which of them hold an embedding.
+
+    hashes: uint64 [n, HASH_WORDS], without rows where none are wanted. failed: image id to reason. skipped: images that
+    are no longer what the scan saw. reasons: a line an image.
+    """
+
+    rows: NDArray[np.float32]
+    good: NDArray[np.bool_]
+    hashes: NDArray[np.uint64]
+    failed: dict[str, str] = field(default_factory=dict)
+    skipped: int = 0
+    reasons: list[str] = field(default_factory=list)
+
+
+def _embed(
+    spec: ShardSpec, encoder: LoadedEncoder, report: Callable[[int, int], None] | None, *, hashed: bool
+) -> _Rows:
+    """The loop: batches are read and prepared ahead, encoded here, and kept in the shard's one array."""
+    count = len(spec.items)
+    found = _Rows(
+        own_pages((count, encoder.dim), np.float32),
+        np.zeros(count, dtype=np.bool_),
+        np.zeros((count if hashed else 0, HASH_WORDS), dtype=np.uint64),
+    )
+    with Batches(spec, encoder, hashed=hashed) as batches:
         ahead: deque[Callable[[], Batch]] = deque()
         for number in range(len(batches) + AHEAD):
             if number < len(batches):
@@ -51,32 +99,22 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
             batch = ahead.popleft()()
             where = np.flatnonzero(batch.good)
             if len(where):
-                rows[batch.start + where] = _encode(spec, encoder, batch, where)
-                good[batch.start + where] = True
-            failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
-            skipped += len(batch.skipped)
-            reasons += [
+                found.rows[batch.start + where] = _encode(spec, encoder, batch, where)
+                found.good[batch.start + where] = True
+            if hashed:
+                found.hashes[batch.start : batch.start + len(batch.good)] = batch.hashes
+            found.failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
+            found.skipped += len(batch.skipped)
+            found.reasons += [
                 f"{spec.items[batch.start + place].path}: {why}"
                 for place, why in sorted((batch.failed | batch.skipped).items())
             ]
             batches.give_back(batch)
             if report is not None:
-                report(batch.start + len(batch.good), len(failed) + skipped)
-    kept = np.flatnonzero(good)
-    ids = [spec.image_ids[place] for place in kept]
-    if len(kept) < len(rows):
-        rows = rows[kept]
-    files = _write(spec, digest, ids, rows, failed)
-    del rows
-    return_freed_memory()
-    return ShardReceipt(
-        files=files,
-        rows=len(ids),
-        failed=len(failed),
-        skipped=skipped,
-        reasons=tuple(reasons[:REASONS_SHOWN]),
-        seconds=time.perf_counter() - began,
-    )
+                report(batch.start + len(batch.good), len(found.failed) + found.skipped)
+            if number % TRIM_BATCHES == 0:
+                return_freed_memory()
+    return found
 
 
 def _encode(spec: ShardSpec, encoder: LoadedEncoder, batch: Batch, where: NDArray[np.intp]) -> NDArray[np.float32]:

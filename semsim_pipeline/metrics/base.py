@@ -46,8 +46,7 @@ class MetricFacts:
 
     symmetric: exchanging the sides leaves it unchanged. higher_is_closer: None where neither direction is closer.
     range: closed bounds, ±inf where open. at_identity: the value of a set against itself, None where it depends on n.
-    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side;
-    min_reference: in the reference, where it needs more than the candidate.
+    rotation_invariant: unchanged when both sides are rotated together. min_samples: images needed on each side.
     needs: other inputs than rows (`background`, `content`). meaning: one line for someone who did not study
     statistics. source: the paper. no_null: why the value never stands beside what equal distributions would show.
     """
@@ -64,8 +63,37 @@ class MetricFacts:
     meaning: str
     source: str
     needs: tuple[str, ...] = ()
-    min_reference: int = 0
     no_null: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """One column of labels. codes: intp [n], a row's place in `names` (sorted, each used), -1 where it has none."""
+
+    names: tuple[str, ...]
+    codes: NDArray[np.intp]
+
+    @classmethod
+    def of(cls, values: Sequence[str | None]) -> Labels:
+        """From one value a row."""
+        known = np.array([value is not None for value in values], dtype=np.bool_)
+        names, inverse = np.unique(np.array([v for v in values if v is not None], dtype=np.str_), return_inverse=True)
+        codes = np.full(len(values), -1, np.intp)
+        codes[known] = inverse.reshape(-1)
+        return cls(names=tuple(str(name) for name in names), codes=codes)
+
+    def take(self, rows: NDArray[np.intp]) -> Labels:
+        """Those of some rows; names that none of them has are left out."""
+        codes = self.codes[rows]
+        used, inverse = np.unique(codes[codes >= 0], return_inverse=True)
+        taken = np.full(len(codes), -1, np.intp)
+        taken[codes >= 0] = inverse.reshape(-1)
+        return Labels(names=tuple(self.names[code] for code in used), codes=taken)
+
+    @property
+    def classes(self) -> int:
+        """How many different values there are."""
+        return len(self.names)
 
 
 class EmbeddedSet:
@@ -75,7 +103,7 @@ class EmbeddedSet:
     Memory: n·d·itemsize for the rows, as much again for the unit rows once a cosine or kernel is asked for.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is known of one side, all but the rows optional
         self,
         name: str,
         rows: NDArray[np.generic],
@@ -83,9 +111,13 @@ class EmbeddedSet:
         content: NDArray[np.uint64] | None = None,
         groups: Sequence[str | None] | None = None,
         failed: int = 0,
+        hashes: NDArray[np.uint64] | None = None,
+        labels: Mapping[str, Labels] | None = None,
     ) -> None:
         """rows [n, d]; content: one code per image, equal for equal content (default: equal rows, bit by bit);
         groups: images of one group (a video, a burst) are not independent; None where an image has none.
+        hashes: perceptual hashes uint64 [n, w], zeros for an image without one; None without images.
+        labels: by column, in the source's order.
 
         Raises InvalidEmbeddingsError.
         """
@@ -96,7 +128,9 @@ class EmbeddedSet:
         self.group_codes: NDArray[np.uint64] | None = None
         if groups is not None and any(group is not None for group in groups):
             self.group_codes = np.array([NO_GROUP if g is None else code_of(g.encode()) for g in groups], np.uint64)
-        for what, found in (("content codes", content), ("groups", groups)):
+        self.hashes = hashes
+        self.labels: Mapping[str, Labels] = labels or {}
+        for what, found in (("content codes", content), ("groups", groups), ("hashes", hashes)):
             if found is not None and len(found) != len(self.rows):
                 raise ValueError(f"{name}: {len(found)} {what} for {len(self.rows)} rows")
 
@@ -113,6 +147,29 @@ class EmbeddedSet:
         """Rows of Euclidean length 1, [n, d]. Raises InvalidEmbeddingsError on a zero row."""
         try:
             return unit_rows(self.rows)
+        except InvalidEmbeddingsError as error:
+            raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
+
+    def take(self, rows: NDArray[np.intp]) -> EmbeddedSet:
+        """Some of the images as a set of their own, with all that is known of them. Memory: a copy of the rows."""
+        part = EmbeddedSet(self.name, self.rows[rows], failed=self.failed)
+        codes = self.content_codes[rows]
+        if self.has_content:
+            part._content = codes
+        else:
+            part.content_codes = codes
+        if self.group_codes is not None:
+            part.group_codes = self.group_codes[rows]
+        if self.hashes is not None:
+            part.hashes = self.hashes[rows]
+        part.labels = {column: labels.take(rows) for column, labels in self.labels.items()}
+        return part
+
+    def unit_at(self, rows: slice | NDArray[np.intp]) -> NDArray[np.float64]:
+        """Some unit rows in float64. Raises InvalidEmbeddingsError on a zero row, with its number in the set."""
+        numbers = range(len(self))[rows] if isinstance(rows, slice) else rows
+        try:
+            return np.asarray(unit_rows(self.rows[rows].astype(np.float64), numbers=numbers))
         except InvalidEmbeddingsError as error:
             raise InvalidEmbeddingsError(f"{self.name}: {error}") from error
 

@@ -27,15 +27,20 @@ def tile_rows(working_memory: int) -> int:
     return min(TILE_ROWS, max(SMALLEST_TILE, math.isqrt(working_memory // 32)))
 
 
+TileWatch = Callable[[int, int, Tile], None]
+"""Takes (first row, first column, tile) of a pass that others make; leaves the tile as it is."""
+
+
 def inner_product_tiles(
-    left: Embeddings, right: Embeddings, tile: int, *, upper: bool
+    left: Embeddings, right: Embeddings, tile: int, *, upper: bool, dtype: np.dtype[np.floating] | None = None
 ) -> Iterator[tuple[int, int, Tile]]:
     """(first row, first column, left·rightᵀ) tile by tile; `upper` leaves out the tiles below the diagonal.
 
-    float32 where both sides are float32, else float64. The tile is a buffer: the next step overwrites it.
-    Memory: one tile, and one float64 copy of a block of rows where the sides' dtypes differ.
+    dtype: of the products; default float32 where both sides are, else float64. The tile is a buffer: the next step
+    overwrites it.
+    Memory: one tile, and one copy of a block of rows where a side's dtype is another.
     """
-    dtype = np.result_type(left.dtype, right.dtype)
+    dtype = dtype or np.result_type(left.dtype, right.dtype)
     buffer = np.empty(tile * tile, dtype)
     for i in range(0, len(left), tile):
         a = left[i : i + tile].astype(dtype, copy=False)

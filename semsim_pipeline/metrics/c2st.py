@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from semsim_pipeline.seeding import generator
 MOST_ROWS = 2000
 FOLDS = 5
 MAX_ITERATIONS = 2000
+LARGEST_OFFSET = 20.0
+"""Times the rows\' spread; an offset beyond it keeps the solver from the optimum."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +87,7 @@ def _groups(sides: tuple[EmbeddedSet, EmbeddedSet], chosen: list[NDArray[np.intp
 def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Separability:
     """Out-of-fold AUC of a logistic classifier (C = 1, unscaled rows as given), candidate as the positive class.
 
+    Rows that lie farther from the origin than 20 times their spread are centred first (see `_without_offset`).
     Five stratified shuffled folds (random_state 0), scores pooled over folds; folds keep the images of a group
     together, and copies of one image, also across the sides. Above 2,000 rows a side a sample is drawn, by `seed`.
     Never the training AUC. 0.5 expected where the classifier sees no difference, and where a set is compared with
@@ -101,6 +105,7 @@ def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Se
     chosen = [_sample(side, word, seed) for side, word in zip(sides, ("reference", "candidate"), strict=True)]
     rows = np.concatenate([side.rows[at].astype(np.float64) for side, at in zip(sides, chosen, strict=True)])
     labels = np.repeat([0, 1], [len(at) for at in chosen])
+    rows = _without_offset(rows)
     scores, weights, converged = _out_of_fold(rows, labels, _together(sides, chosen))
     auc, variance = delong(scores[labels == 0], scores[labels == 1])
     noise = training_noise(rows, labels, weights)
@@ -111,6 +116,18 @@ def c2st(reference: EmbeddedSet, candidate: EmbeddedSet, *, seed: int = 0) -> Se
         rows_candidate=len(chosen[1]),
         converged=converged,
     )
+
+
+def _without_offset(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The rows; less their common mean where that is more than 20 times as long as they are spread.
+
+    The intercept takes up any offset, so the best classifier is the same. The solver's first steps are not: from 100
+    times the spread on it stopped, content, at an AUC of 0.48 where 0.80 was to be had.
+    """
+    mean = rows.mean(axis=0)
+    centred = rows - mean
+    spread = math.sqrt(float(np.einsum("ij,ij->", centred, centred)) / len(rows))
+    return centred if float(np.linalg.norm(mean)) > LARGEST_OFFSET * spread else rows
 
 
 def _folds(

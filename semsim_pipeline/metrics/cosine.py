@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.arrays import TILE_ROWS, unit_rows
+from semsim_pipeline.arrays import TILE_ROWS
 from semsim_pipeline.metrics.base import METRICS, NO_GROUP, Z_95, EmbeddedSet, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.records import Background, MetricValue, not_computed
 
@@ -37,7 +37,7 @@ def _unit_blocks(side: EmbeddedSet) -> list[tuple[int, int]]:
 
 
 def _unit_block(side: EmbeddedSet, start: int, stop: int) -> NDArray[np.float64]:
-    block = unit_rows(side.rows[start:stop].astype(np.float64))
+    block = side.unit_at(slice(start, stop))
     return np.asarray(block, np.float64)
 
 

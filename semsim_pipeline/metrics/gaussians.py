@@ -162,8 +162,8 @@ def trace_root(left: Gaussian, right: Gaussian) -> float:
     """tr √(S₁S₂) = sum of the singular values of F₁F₂ᵀ, for covariances S = FᵀF (ddof = 1); >= 0, never complex.
 
     From the eigenvalues of M Mᵀ, M = F₁F₂ᵀ, where all of them are large enough that their roots keep their digits
-    (1e-9 of the trace, by a bound); otherwise M's singular values themselves, exact for rank-deficient covariances (n < d), where
-    `sqrtm` of the product returns NaN, complex numbers, or 1e-6 of noise.
+    (1e-9 of the trace, by a bound); otherwise M's singular values themselves, exact for rank-deficient
+    covariances (n < d), where `sqrtm` of the product returns NaN, complex numbers, or 1e-6 of noise.
     Raises: UndefinedMetricError where float64 overflows. Memory: 4·d²·8 bytes, or (n + m)·d·8 + n·m·8 where n < d.
     Source: Olkin & Pukelsheim 1982; Bhatia, Jain & Lim 2019. Checked against: scipy sqrtm (1e-9), mpmath 40 digits.
     """
@@ -181,7 +181,7 @@ def trace_root(left: Gaussian, right: Gaussian) -> float:
 
 
 def _gram_error(values: Floats) -> float:
-    """How far rounding of eigenvalues (ascending) may move the sum of their roots, as a share of it; inf where unknown."""
+    """How far rounding of eigenvalues (ascending) may move the sum of their roots, as a share; inf where unknown."""
     if values[0] <= EIGENVALUE_ROUNDING * values[-1]:
         return math.inf
     roots = np.sqrt(values)

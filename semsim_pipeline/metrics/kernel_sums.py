@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
+from semsim_pipeline.metrics.blocks import TileWatch, inner_product_tiles
 from semsim_pipeline.metrics.units import Codes, SideUnits
 
 FLOAT32_BANDWIDTHS = (0.02, 8.0)
@@ -49,34 +50,39 @@ class WeightedRows:
     weights: NDArray[np.uint8]
 
 
-def kernel_sums(left: WeightedRows, right: WeightedRows, bandwidth: float) -> KernelSums:
+def kernel_sums(
+    left: WeightedRows, right: WeightedRows, bandwidth: float, *, watch: TileWatch | None = None
+) -> KernelSums:
     """Sums between two sets; `left is right` means the sums within one set (its upper triangle is computed once).
 
     Returns float64 sums; the kernel itself is float32 for float32 rows (see FLOAT32_BANDWIDTHS), tile sums and
-    everything after are float64. Cost: 2·n·m·(d + C) operations, half of it within one set.
+    everything after are float64. watch: sees every tile of cosines, where they are made in the rows' own dtype.
+    Cost: 2·n·m·(d + C) operations, half of it within one set.
     Memory: two tiles of TILE_ROWS² and TILE_ROWS·C numbers, whatever n and m.
     """
     same = left is right
     dtype = kernel_dtype(left.unit, right.unit, bandwidth)
-    n, m = len(left.unit), len(right.unit)
-    rows, columns = np.zeros(n), np.zeros(m)
+    rows, columns = np.zeros(len(left.unit)), np.zeros(len(right.unit))
     forms = np.zeros(left.weights.shape[1])
-    for j in range(0, m, TILE_ROWS):
-        y = np.ascontiguousarray(right.unit[j : j + TILE_ROWS].T, dtype=dtype) * dtype.type(2 / bandwidth)
-        wr = right.weights[j : j + TILE_ROWS].astype(dtype)
-        for i in range(0, j + 1 if same else n, TILE_ROWS):
-            kernel = left.unit[i : i + TILE_ROWS].astype(dtype, copy=False) @ y
-            kernel -= dtype.type(2 / bandwidth)
-            np.exp(kernel, out=kernel)
-            _leave_out(kernel, left.twins, right.twins, i, j, same=same)
-            once = not same or i == j
-            rows[i : i + len(kernel)] += kernel.sum(axis=1, dtype=np.float64)
+    marks, first = left.weights[:0].astype(dtype), -1
+    for i, j, cosines in inner_product_tiles(left.unit, right.unit, TILE_ROWS, upper=same, dtype=dtype):
+        if watch is not None and dtype == np.result_type(left.unit, right.unit):
+            watch(i, j, cosines)
+        if i != first:
+            marks, first = left.weights[i : i + TILE_ROWS].astype(dtype), i
+        kernel = np.subtract(cosines, 1, out=cosines)
+        np.multiply(kernel, dtype.type(2 / bandwidth), out=kernel)
+        np.exp(kernel, out=kernel)
+        _leave_out(kernel, left.twins, right.twins, i, j, same=same)
+        rows[i : i + len(kernel)] += kernel.sum(axis=1, dtype=np.float64)
+        if not same:
             columns[j : j + kernel.shape[1]] += kernel.sum(axis=0, dtype=np.float64)
-            if wr.shape[1]:
-                products = (kernel @ wr) * left.weights[i : i + TILE_ROWS]
-                forms += (1.0 if once else 2.0) * products.sum(axis=0, dtype=np.float64)
-            if not once:
-                rows[j : j + kernel.shape[1]] += kernel.sum(axis=0, dtype=np.float64)
+        elif i != j:
+            rows[j : j + kernel.shape[1]] += kernel.sum(axis=0, dtype=np.float64)
+        if marks.shape[1]:
+            products = kernel.T @ marks
+            products *= right.weights[j : j + TILE_ROWS]
+            forms += (2.0 if same and i != j else 1.0) * products.sum(axis=0, dtype=np.float64)
     return KernelSums(rows=rows, columns=rows if same else columns, forms=forms)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Mapping
 
 import numpy as np
@@ -19,6 +20,8 @@ from semsim_pipeline.metrics.base import (
 )
 from semsim_pipeline.metrics.blocks import Kernel, Tile, cross_sum, largest_square, tile_rows, within_sum
 from semsim_pipeline.records import MetricValue
+
+WITHIN, CROSS = ("kid", "within"), ("kid", "cross")
 
 FLOAT32_LIMIT = 100.0
 """Largest ‖x‖²/d for which tiles are multiplied in float32. Above it the cubes pass 1e6 and their 1e-7 is no longer
@@ -51,15 +54,49 @@ def working_rows(side: EmbeddedSet) -> Embeddings:
     return rows
 
 
+class KernelTotal:
+    """Adds up cubic kernels of a pass over tiles; `own`: of one set's upper triangle, self-pairs already 0."""
+
+    def __init__(self, *, own: bool) -> None:
+        self.own = own
+        self._parts: list[float] = []
+
+    def add(self, i: int, j: int, values: Tile) -> None:
+        """Add one tile of kernel values."""
+        self._parts.append(float(values.sum(dtype=np.float64)) * (2 if self.own and i != j else 1))
+
+    def total(self) -> float:
+        """The sum over all ordered pairs, once every tile was added."""
+        return math.fsum(self._parts)
+
+
+def keep_within(side: EmbeddedSet, total: float) -> float:
+    """Keep a set's mean kernel, of a sum over i ≠ j that any pass has found; returns it."""
+    mean = total / (len(side) * (len(side) - 1))
+    side.memo[WITHIN] = mean
+    return mean
+
+
+def keep_cross(reference: EmbeddedSet, candidate: EmbeddedSet, total: float) -> float:
+    """Keep a pair's mean kernel likewise; weakly, so that it keeps no set alive."""
+    mean = total / (len(reference) * len(candidate))
+    reference.memo[CROSS] = (weakref.ref(candidate), mean)
+    return mean
+
+
 def _within_mean(side: EmbeddedSet, working_memory: int) -> float:
-    key = ("kid", "within")
-    found = side.memo.get(key)
-    if not isinstance(found, float):
-        n = len(side)
-        total = within_sum(working_rows(side), cubic_kernel(side.dim), tile=tile_rows(working_memory))
-        found = total / (n * (n - 1))
-        side.memo[key] = found
-    return found
+    found = side.memo.get(WITHIN)
+    if isinstance(found, float):
+        return found
+    return keep_within(side, within_sum(working_rows(side), cubic_kernel(side.dim), tile=tile_rows(working_memory)))
+
+
+def _cross_mean(reference: EmbeddedSet, candidate: EmbeddedSet, working_memory: int) -> float:
+    kept = reference.memo.get(CROSS)
+    if isinstance(kept, tuple) and kept[0]() is candidate:
+        return float(kept[1])
+    rows, tile = (working_rows(reference), working_rows(candidate)), tile_rows(working_memory)
+    return keep_cross(reference, candidate, cross_sum(*rows, cubic_kernel(reference.dim), tile=tile))
 
 
 def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> float:
@@ -77,12 +114,7 @@ def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int =
         if len(side) < 2:
             raise TooFewSamplesError(f"needs at least 2 images a side; {word} has {len(side)}")
     with np.errstate(over="ignore", invalid="ignore"):
-        cross = cross_sum(
-            working_rows(reference),
-            working_rows(candidate),
-            cubic_kernel(reference.dim),
-            tile=tile_rows(working_memory),
-        ) / (len(reference) * len(candidate))
+        cross = _cross_mean(reference, candidate, working_memory)
         value = _within_mean(reference, working_memory) + _within_mean(candidate, working_memory) - 2 * cross
     if not math.isfinite(value):
         raise UndefinedMetricError("The cubes of the inner products overflow float64; scale the embeddings down.")

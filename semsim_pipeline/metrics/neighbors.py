@@ -36,6 +36,9 @@ RESERVE = 4
 """Entries kept beyond the k asked for: they separate the k-th distance from the best entry left out by more than the
 product's error, which otherwise costs a second look at that row."""
 
+GROUP = 16
+"""Entries whose minimum stands for them in `_group_limit`."""
+
 DENSE_HITS = 16
 """Hits a row above which a tile is cut down by partition instead (the first tiles, or rows sorted by nearness)."""
 
@@ -71,8 +74,11 @@ class _Shortlist:
         if hits.size == 0:
             return
         if hits.size > DENSE_HITS * rows and low.size > rows * width:
-            self._offer_dense(low.T.copy() if turned else low, row, column)
-            return
+            limit = _group_limit(low, width, turned=turned)
+            hits = np.flatnonzero(low <= (limit if turned else limit[:, None])) if limit is not None else hits
+            if hits.size > 4 * DENSE_HITS * rows:
+                self._offer_dense(low.T.copy() if turned else low, row, column)
+                return
         first, second = np.divmod(hits, low.shape[1])
         at, columns = (second, first) if turned else (first, second)
         self._offer_hits(at + row, columns + column, low.ravel()[hits])
@@ -104,6 +110,24 @@ class _Shortlist:
         best = np.argpartition(both, width - 1, axis=1)[:, width - 1 :: -1]
         self.low[rows] = np.take_along_axis(both, best, axis=1)
         self.column[rows] = np.take_along_axis(places, best, axis=1)
+
+
+def _group_limit(low: Tile, width: int, *, turned: bool) -> Tile | None:
+    """For each row (column, where `turned`) a value that at least its `width` smallest entries do not exceed.
+
+    The width-th smallest of the minima of groups: each of those groups holds one such entry at least. A tenth of the
+    cost of a partition. None where the tile is too narrow to have enough groups.
+    """
+    rows, columns = low.shape
+    across = rows if turned else columns
+    groups = across // GROUP
+    if groups * GROUP != across or groups < width:
+        return None
+    minima = (
+        low.reshape(GROUP, groups, columns).min(axis=0).T if turned else low.reshape(rows, GROUP, groups).min(axis=1)
+    )
+    limit: Tile = np.partition(minima, width - 1, axis=1)[:, width - 1]
+    return limit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

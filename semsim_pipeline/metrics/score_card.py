@@ -12,10 +12,11 @@ from semsim_pipeline.errors import (
     did_you_mean,
 )
 from semsim_pipeline.metrics.base import METRICS, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.large_sets import compares_all_pairs, for_pairs, with_note
 from semsim_pipeline.metrics.shared_passes import share_passes
 from semsim_pipeline.records import MetricValue, not_computed
 
-SCORE_VERSION = 3
+SCORE_VERSION = 4
 """Raised with every change of any metric's value: stored scores of another version are computed again."""
 
 
@@ -47,8 +48,7 @@ def too_few(facts: MetricFacts, pair: Pair) -> str | None:
         if len(side) < facts.min_samples
     ]
     if not short:
-        n = len(pair.reference)
-        return f"needs at least {facts.min_reference} reference images; found {n}" if n < facts.min_reference else None
+        return None
     plural = "image" if facts.min_samples == 1 else "images"
     return f"needs at least {facts.min_samples} {plural} a side; {' and '.join(short)}"
 
@@ -58,11 +58,12 @@ def score_card(pair: Pair, families: Sequence[str] | None = None) -> dict[str, M
 
     A metric that has too few images, no value on these rows, or rows it cannot use becomes a `not_computed` row with
     the reason; any other error is a fault and is raised.
+    Above 50,000 images a side what compares all pairs does so on a seeded sample, and its `note` says so.
     Raises: UnknownNameError before any work. Memory: that of the dearest family.
     """
     card: dict[str, MetricValue] = {}
     chosen = select(families)
-    share_passes(pair, [family.name for family, _ in chosen])
+    share_passes(for_pairs(pair), [family.name for family, _ in chosen])
     for family, wanted in chosen:
         card.update(_rows(family, wanted, pair))
     return card
@@ -73,7 +74,8 @@ def _rows(family: MetricFamily, wanted: Sequence[MetricFacts], pair: Pair) -> di
     if all(reasons.values()):
         return {name: not_computed(reason) for name, reason in reasons.items() if reason}
     try:
-        values = family.compute(pair)
+        used = for_pairs(pair) if compares_all_pairs(family) else pair
+        values = {name: with_note(value, pair, used) for name, value in family.compute(used).items()}
     except (TooFewSamplesError, UndefinedMetricError, InvalidEmbeddingsError) as refusal:
         return {facts.name: not_computed(reasons[facts.name] or str(refusal)) for facts in wanted}
     return {name: values[name] if reason is None else not_computed(reason) for name, reason in reasons.items()}

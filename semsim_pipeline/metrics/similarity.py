@@ -8,7 +8,7 @@ spread. Pairs of equal content or equal group count in none of the three means.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.kernel_passes import CosineWatch, PairSums, Wanted, pair_sums, sums_within
 from semsim_pipeline.metrics.kernel_sums import (
     ROUNDING,
-    KernelSums,
     WeightedRows,
     kernel_dtype,
     kernel_sums,
     median_squared_distance,
 )
+from semsim_pipeline.metrics.large_sets import for_pairs
 from semsim_pipeline.metrics.resampling import (
     PairWeights,
-    Weights,
     bootstrap_weights,
     permutation_swaps,
     set_code,
@@ -39,7 +39,7 @@ from semsim_pipeline.metrics.similarity_spread import (
     jackknife,
     permutation_p_value,
 )
-from semsim_pipeline.metrics.units import Layout, SideUnits, excluded_weight, layout_of, own_units
+from semsim_pipeline.metrics.units import Layout, excluded_weight, layout_of, own_units
 from semsim_pipeline.records import Background, MetricValue
 from semsim_pipeline.seeding import generator
 
@@ -69,6 +69,7 @@ class Similarity:
     raw: S, may exceed 1 by noise. value: min(1, max(0, raw)), None where `status` is `unreliable`. interval: 95 %, raw
     scale, contains raw. floor: what unrelated sets of this diversity score, None without a calibrated background.
     p_value: of the hypothesis that both sets are samples of one distribution; never 0. overlap: shared contents.
+    sampled: images of each side that all but `overlap` is computed from, None where all were; see `large_sets`.
     k_ab, k_aa, k_bb: the three kernel means. units: independent images (or groups) of the reference and candidate.
     """
 
@@ -90,21 +91,29 @@ class Similarity:
     k_aa: float
     k_bb: float
     background: Background
+    sampled: tuple[int, int] | None = None
 
 
-def similarity_of(pair: Pair) -> Similarity:
-    """The headline of a pair, computed once and kept in the pair's memo.
+def similarity_of(pair: Pair, *, watch: CosineWatch | None = None) -> Similarity:
+    """The headline of a pair, computed once and kept in the pair's memo. watch: sees the tiles of cosines meanwhile.
 
     Raises: TooFewSamplesError where a side has no two independent images; InvalidEmbeddingsError on zero rows.
-    Cost: three passes of tiles, (n² + m²)/2 + n·m kernel values, each against some hundred columns of resampling
-    weights. Memory: beside the unit rows, one byte per row and column: about 1,300·(n + m) bytes.
+    Cost: two passes of tiles, (n² + m²)/2 + n·m kernel values, against some hundred columns of resampling weights;
+    one pass where the first permutations decide.
+    Memory: beside the unit rows, one byte per row and column: about 1,300·(n + m) bytes.
     Checked against: the closed form on stored kernel means (1e-9), a plain-loop oracle, simulated coverage.
     """
-    found = pair.memo.get(("similarity",))
-    if not isinstance(found, Similarity):
-        found = _similarity(pair)
-        pair.memo["similarity",] = found
-    return found
+    thin = for_pairs(pair)
+    if thin is not pair:
+        found = similarity_of(thin, watch=watch)
+        overlap = layout_of(pair.reference, pair.candidate).overlap
+        return replace(found, overlap=overlap, sampled=(len(thin.reference), len(thin.candidate)))
+    kept = pair.memo.get(("similarity",))
+    if isinstance(kept, Similarity):
+        return kept
+    computed = _similarity(pair, watch)
+    pair.memo["similarity",] = computed
+    return computed
 
 
 def background_of(pair: Pair) -> Background:
@@ -126,12 +135,18 @@ def background_of(pair: Pair) -> Background:
     )
 
 
-def _similarity(pair: Pair) -> Similarity:
+def _similarity(pair: Pair, watch: CosineWatch | None) -> Similarity:
     a, b = pair.reference, pair.candidate
     background = background_of(pair)
     layout = layout_of(a, b)
     units = (layout.reference.units, layout.candidate.units)
-    resampled = _Sums.of(pair, background, layout, bootstrap_weights(a, b, layout, pair.seed), "bootstrap")
+    half = min(own_units(a).units, own_units(b).units) // 2
+    columns = [
+        ("bootstrap", bootstrap_weights(a, b, layout, pair.seed)),
+        _swaps(pair, layout, next(batches(pair.permutations))),
+    ]
+    halves = (_halves(a, half, pair.seed), _halves(b, half, pair.seed))
+    resampled, swapped = pair_sums(pair, background, layout, columns, halves=halves, watch=watch)
     means = resampled.point_means(layout)
     means.require_pairs(a.name, b.name)
     errors = jackknife(layout, resampled.aa, resampled.ab, resampled.bb, means, _inner_sums(pair, background, layout))
@@ -139,9 +154,8 @@ def _similarity(pair: Pair) -> Similarity:
     raw, cauchy_schwarz = means.similarity, means.cauchy_schwarz
     width = half_width(errors.similarity, spread.similarities())
     cs_width = half_width(errors.cauchy_schwarz, spread.cauchy_schwarzes())
-    p_value, used = _p_value(pair, background, layout, means)
+    p_value, used = _p_value(pair, background, layout, means, swapped)
     status, reason = _status(background, errors.relative_denominator, units)
-    half = min(own_units(a).units, own_units(b).units) // 2
     floor = None if background.kappa is None else 2 * background.kappa / (means.k_aa + means.k_bb)
     return Similarity(
         value=None if status == "unreliable" else min(1.0, max(0.0, raw)),
@@ -183,52 +197,6 @@ def _status(
     return "ok", None
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class _Sums:
-    """The three passes over a pair, with the weights they were made with."""
-
-    weights: PairWeights
-    aa: KernelSums
-    ab: KernelSums
-    bb: KernelSums
-
-    @staticmethod
-    def of(pair: Pair, background: Background, layout: Layout, weights: PairWeights, purpose: str) -> _Sums:
-        """purpose: names the weights, so that one side's pass serves every pair that uses the same."""
-        left = WeightedRows(unit=pair.reference.unit, twins=layout.reference, weights=weights.reference)
-        right = WeightedRows(unit=pair.candidate.unit, twins=layout.candidate, weights=weights.candidate)
-        key = (purpose, str(pair.seed)) if layout.sides_independent else None
-        return _Sums(
-            weights=weights,
-            aa=_within(pair.reference, left, background, key),
-            ab=kernel_sums(left, right, background.bandwidth),
-            bb=_within(pair.candidate, right, background, key),
-        )
-
-    def point_means(self, layout: Layout) -> Means:
-        """The three means with every row counted once."""
-        once = PairWeights(
-            reference=np.ones((len(self.aa.rows), 1), np.uint8), candidate=np.ones((len(self.bb.rows), 1), np.uint8)
-        )
-        totals = [np.array([sums.total]) for sums in (self.aa, self.ab, self.bb)]
-        return Means.of(layout, once, totals[0], totals[1], totals[2])
-
-    def column_means(self, layout: Layout) -> Means:
-        """The three means for each column of weights."""
-        return Means.of(layout, self.weights, self.aa.forms, self.ab.forms, self.bb.forms)
-
-
-def _within(side: EmbeddedSet, rows: WeightedRows, background: Background, key: tuple[str, ...] | None) -> KernelSums:
-    """The pass within one side; kept with the side where its weights do not depend on the other side."""
-    full = None if key is None else ("kernel_sums", repr(background.bandwidth), *key)
-    found = side.memo.get(full) if full else None
-    if not isinstance(found, KernelSums):
-        found = kernel_sums(rows, rows, background.bandwidth)
-        if full:
-            side.memo[full] = found
-    return found
-
-
 def _inner_sums(pair: Pair, background: Background, layout: Layout) -> dict[int, tuple[float, float, float]]:
     """Kernel sums inside units that hold counted pairs: images connected only through a third (rare)."""
     out: dict[int, tuple[float, float, float]] = {}
@@ -248,15 +216,16 @@ def _inner_sums(pair: Pair, background: Background, layout: Layout) -> dict[int,
     return out
 
 
-def _p_value(pair: Pair, background: Background, layout: Layout, means: Means) -> tuple[float, int]:
-    """Permutations batch by batch, so that equal sets stop after the first; (p, permutations used)."""
+def _p_value(pair: Pair, background: Background, layout: Layout, means: Means, first: PairSums) -> tuple[float, int]:
+    """Permutations batch by batch, so that equal sets stop after the first; (p, permutations used).
+
+    first: the sums of the first batch.
+    """
     statistics: list[NDArray[np.float64]] = []
     tie = ROUNDING[kernel_dtype(pair.reference.unit, pair.candidate.unit, background.bandwidth)]
     for columns in batches(pair.permutations):
-        swaps = permutation_swaps(pair.reference, pair.candidate, layout, pair.seed, columns)
-        sizes = sorted([len(layout.only_reference), len(layout.only_candidate)])
-        sums = _Sums.of(pair, background, layout, swaps, f"swaps {sizes} {columns.start} {columns.stop}")
-        statistics.append(Means.of_swaps(layout, swaps, sums.aa, sums.ab, sums.bb).similarities())
+        sums = first if columns.start == 0 else _batch(pair, background, layout, columns)
+        statistics.append(Means.of_swaps(layout, sums.weights, sums.aa, sums.ab, sums.bb).similarities())
         p_value, used, decided = permutation_p_value(means.similarity, np.concatenate(statistics), tie)
         if decided:
             break
@@ -277,26 +246,41 @@ def batches(permutations: int) -> Iterator[range]:
         start = stop
 
 
+def _swaps(pair: Pair, layout: Layout, columns: range) -> tuple[str, PairWeights]:
+    """Permutations with the name that their sums are kept under."""
+    sizes = sorted([len(layout.only_reference), len(layout.only_candidate)])
+    swaps = permutation_swaps(pair.reference, pair.candidate, layout, pair.seed, columns)
+    return f"swaps {sizes} {columns.start} {columns.stop}", swaps
+
+
+def _batch(pair: Pair, background: Background, layout: Layout, columns: range) -> PairSums:
+    return pair_sums(pair, background, layout, [_swaps(pair, layout, columns)])[0]
+
+
+def _halves(side: EmbeddedSet, half: int, seed: int) -> list[Wanted]:
+    """The weights of a side's ceiling: random halves of `half` units each; none where those would be too small."""
+    if 2 * half < MIN_UNITS:
+        return []
+    twins = own_units(side)
+    return [Wanted(key=("halves", str(half), str(seed)), weights=lambda: split_halves(side, twins.unit, half, seed))]
+
+
 def _ceiling(side: EmbeddedSet, background: Background, half: int, seed: int) -> Ceiling:
     """S between random halves of `half` units each, kept with the side."""
+    wanted = _halves(side, half, seed)
+    if not wanted:
+        return Ceiling(value=None, interval=None)
     key = ("ceiling", repr(background.bandwidth), str(half), str(seed))
     found = side.memo.get(key)
     if not isinstance(found, Ceiling):
-        found = _split_half(side, own_units(side), background, half, seed)
+        twins, weights = own_units(side), wanted[0].weights()
+        forms = sums_within(side, twins, background, wanted)[0].forms
+        sizes = weights.sum(axis=0, dtype=np.float64)
+        counted = sizes * sizes - excluded_weight(twins, twins, weights, weights, same=True)
+        value, interval = ceiling_of_splits(forms, counted)
+        found = Ceiling(value=value, interval=interval)
         side.memo[key] = found
     return found
-
-
-def _split_half(side: EmbeddedSet, twins: SideUnits, background: Background, half: int, seed: int) -> Ceiling:
-    if 2 * half < MIN_UNITS:
-        return Ceiling(value=None, interval=None)
-    weights: Weights = split_halves(side, twins.unit, half, seed)
-    rows = WeightedRows(unit=side.unit, twins=twins, weights=weights)
-    forms = kernel_sums(rows, rows, background.bandwidth).forms
-    sizes = weights.sum(axis=0, dtype=np.float64)
-    counted = sizes * sizes - excluded_weight(twins, twins, weights, weights, same=True)
-    value, interval = ceiling_of_splits(forms, counted)
-    return Ceiling(value=value, interval=interval)
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.arrays import TILE_ROWS, unit_rows
+from semsim_pipeline.arrays import TILE_ROWS
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
@@ -20,11 +20,11 @@ def _second_moment(side: EmbeddedSet, chosen: NDArray[np.intp]) -> NDArray[np.fl
     """
     n = len(chosen)
     if n <= side.dim:
-        unit = unit_rows(side.rows[chosen].astype(np.float64))
+        unit = side.unit_at(chosen)
         return np.asarray(unit @ unit.T / n)
     total = np.zeros((side.dim, side.dim))
     for start in range(0, n, TILE_ROWS):
-        unit = unit_rows(side.rows[chosen[start : start + TILE_ROWS]].astype(np.float64))
+        unit = side.unit_at(chosen[start : start + TILE_ROWS])
         total += unit.T @ unit
     return total / n
 

@@ -29,6 +29,9 @@ MOST_IMAGES_NAMED = 10_000_000
 """A score on the very edge of a band asks for more images than there are; then no number is named."""
 
 
+TOO_DIVERSE = "too diverse for one number"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
     """text: one of the bands, or why none can be named. reason: one sentence where text alone would puzzle.
@@ -51,9 +54,8 @@ def verdict_of(found: Similarity, *, mixing: tuple[float, float] | None, c2st_au
         return uncalibrated_verdict(found.p_value)
     if 1 - found.floor < LEAST_HEADROOM:
         return Verdict(
-            text="too diverse for one number",
-            reason=f"unrelated sets as diverse as these would already score {found.floor:.2f}; "
-            "compare matched classes or clusters and take their mean",
+            text=TOO_DIVERSE,
+            reason=f"unrelated sets as diverse as these would already score {found.floor:.2f}",
         )
     if found.floor < LOW_FLOOR and c2st_auc is not None and c2st_auc > SEPARABLE_AUC:
         return Verdict(

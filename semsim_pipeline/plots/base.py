@@ -17,7 +17,7 @@ from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.thumbnails import THUMBNAIL_SIDE, PictureSide
 from semsim_pipeline.registry import Registry
 
-PLOTS_VERSION = 1
+PLOTS_VERSION = 2
 """Raised with every change after which a picture of the same scores would look different."""
 
 
@@ -82,12 +82,14 @@ class Plan(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairPlot:
-    """A registered plot of a pair. order: its place among a pair's pictures. plan: (pair, seed) to a plan."""
+    """A registered plot of a pair. order: its place among a pair's pictures. plan: (pair, seed) to a plan.
+    applies: whether it has anything to show of a pair; else it is left out."""
 
     name: str
     order: int
     summary: str
     plan: Callable[[PairInput, int], Plan]
+    applies: Callable[[PairInput], bool] = lambda _pair: True
 
 
 PLOTS: Registry[PairPlot] = Registry("plot", "semsim_pipeline.plots")

@@ -13,7 +13,7 @@ from semsim_pipeline.plots.base import PLOTS, Album, PairInput, Picture
 
 
 def draw_pair(pair: PairInput, seed: int, *, strict: bool = False) -> tuple[Picture, ...]:
-    """Every registered plot of a pair, in the plots' order.
+    """Every registered plot that has something to show of a pair, in the plots' order.
 
     seed: of every draw (which images, where the map begins). The same input gives the same bytes on one machine.
     strict: an image that is no longer what was embedded is a StoreError, not a grey tile: for pictures that are kept.
@@ -24,7 +24,8 @@ def draw_pair(pair: PairInput, seed: int, *, strict: bool = False) -> tuple[Pict
     # One thread: on matrices this small BLAS and OpenMP threads mostly wait for each other (twice the CPU time), and
     # the map's sums would depend on how many there are.
     with threadpool_limits(limits=1):
-        plans = [plot.plan(pair, seed) for plot in sorted(PLOTS, key=lambda plot: plot.order)]
+        plots = [plot for plot in sorted(PLOTS, key=lambda plot: plot.order) if plot.applies(pair)]
+        plans = [plot.plan(pair, seed) for plot in plots]
         album = Album(
             reference=_images(pair.reference, [row for plan in plans for row in plan.wanted.reference], strict=strict),
             candidate=_images(pair.candidate, [row for plan in plans for row in plan.wanted.candidate], strict=strict),

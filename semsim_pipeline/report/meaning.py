@@ -47,12 +47,12 @@ def limits_of(facts: MetricFacts) -> str:
     }[math.isfinite(low), math.isfinite(high)]
     closer = {True: "; higher is closer", False: "; lower is closer", None: ""}[facts.higher_is_closer]
     said = [f"{bounds}{closer}; needs {facts.min_samples:,} image{'s' if facts.min_samples != 1 else ''} a side."]
-    if facts.min_reference > facts.min_samples:
-        said.append(f"Needs {facts.min_reference:,} images in the reference.")
     if not facts.symmetric:
         said.append("Not the same with the sides exchanged.")
     if facts.at_identity is None:
         said.append("What equal sets show depends on n: read it beside “if equal”.")
+    if facts.no_null:
+        said.append(f"Without “if equal”: {facts.no_null}.")
     if "background" in facts.needs:
         said.append("Needs the encoder's background.")
     return " ".join(said)

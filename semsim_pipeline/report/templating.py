@@ -9,7 +9,16 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.comparison.words import evidence, interval_text, number, ordered_metrics, p_value_text
+from semsim_pipeline.comparison.words import (
+    agreement_lines,
+    classes_lines,
+    evidence,
+    interval_text,
+    number,
+    ordered_metrics,
+    p_value_text,
+    said_of,
+)
 from semsim_pipeline.metrics.base import MetricFacts
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.report.scale import Scale, scale_of
@@ -31,12 +40,13 @@ class Row:
     facts: MetricFacts
     value: MetricValue
     interval: str
+    said: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One comparison with all that a template says of it. interval, floor, tested (the p-values): empty where there is
-    none to show."""
+    none to show. said: what its classes and the other encoders tell, a line each."""
 
     result: Comparison
     scale: Scale | None
@@ -46,6 +56,7 @@ class Item:
     floor: str
     rows: tuple[Row, ...]
     pictures: tuple[Picture, ...]
+    said: tuple[str, ...] = ()
 
 
 def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
@@ -64,8 +75,10 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
         interval=interval,
         floor=floor,
         rows=tuple(
-            Row(facts=facts, value=value, interval=interval_text(value)) for facts, value in ordered_metrics(result)
+            Row(facts=facts, value=value, interval=interval_text(value), said=said_of(facts, value))
+            for facts, value in ordered_metrics(result)
         ),
+        said=(*classes_lines(result), *agreement_lines(result)),
         pictures=tuple(picture for picture in pictures if picture.name != DRAWN_BY_THE_PAGE),
     )
 

@@ -23,6 +23,7 @@ from semsim_pipeline.comparison.score_store import (
 )
 from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
 from semsim_pipeline.comparison.sets import open_sets
+from semsim_pipeline.comparison.words import classes_lines, classes_markdown
 from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.metrics.base import EmbeddedSet
@@ -225,6 +226,9 @@ def _numbers(found: Comparison) -> dict[str, float | int]:
         numbers |= {"p_value": found.similarity.p_value}
     numbers |= {"n_reference": found.reference.n, "n_candidate": found.candidate.n, "overlap": found.overlap}
     numbers |= {"failed_images": found.reference.failed + found.candidate.failed}
+    if found.classes is not None:
+        numbers |= {"classes_matched": len(found.classes.matches)}
+        numbers |= {"classes_mean_similarity": found.classes.mean_similarity}
     numbers |= {name: value.value for name, value in sorted(found.metrics.items())}
     return {name: value for name, value in numbers.items() if value is not None}
 
@@ -232,10 +236,12 @@ def _numbers(found: Comparison) -> dict[str, float | int]:
 def _texts(found: Comparison) -> dict[str, str]:
     background = "none" if found.background is None else f"{found.background.id} ({found.background.source})"
     reason = found.reason or found.verdict.reason
+    classes = "\n\n".join([*classes_lines(found), *classes_markdown(found)])
     return {
         "verdict": found.verdict.text,
         "status": found.status,
         **({"reason": reason} if reason else {}),
+        **({"classes": classes} if classes else {}),
         "reference": found.reference.name,
         "candidate": found.candidate.name,
         "encoder": found.encoder,
@@ -244,7 +250,7 @@ def _texts(found: Comparison) -> dict[str, str]:
 
 
 def _rows(found: Comparison) -> list[dict[str, str | int | float | None]]:
-    from semsim_pipeline.comparison.words import interval_text, number, ordered_metrics
+    from semsim_pipeline.comparison.words import interval_text, number, ordered_metrics, said_of
 
     return [
         {
@@ -252,7 +258,7 @@ def _rows(found: Comparison) -> list[dict[str, str | int | float | None]]:
             "value": "–" if value.value is None else number(value.value),
             "interval": interval_text(value),
             "if_equal": "" if value.null is None else number(value.null),
-            "meaning": f"not computed: {value.reason}" if value.reason else facts.meaning,
+            "meaning": said_of(facts, value),
         }
         for facts, value in ordered_metrics(found)
     ]

@@ -42,6 +42,11 @@ class EmbeddingSet:
         """The set of this key under a home; nothing is read or written."""
         return cls(folder=home / "embeddings" / key.folder_name, key=key)
 
+    @property
+    def home(self) -> Path:
+        """The home that the set is under."""
+        return self.folder.parents[1]
+
     def create(self) -> None:
         """Make the folder and say in `set.json` what it holds. Raises StoreError: unwritable, or another set's."""
         said = self.folder / "set.json"

@@ -266,6 +266,14 @@ def test_odd_spellings_are_edited_rightly_or_not_at_all(home: Path, text: str) -
     assert path.read_bytes().startswith(b"\xef\xbb\xbf") == text.startswith("\ufeff")
 
 
+def test_a_cut_that_would_change_something_else_is_not_made(home: Path) -> None:
+    text = FLOW.replace("{x: {pairs: [[a, b]]}}", "{x: &two {pairs: [[a, b]]}, y: *two}")
+    (home / "catalog.yaml").write_text(text)
+    with pytest.raises(CatalogError, match=r"cannot change by itself.*edit it by hand"):
+        add_pair(home, ("b", "b"), comparison="y")
+    assert diff(home, text) == []
+
+
 def test_paths_mean_the_same_from_the_catalogues_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     home, here = tmp_path / "home", tmp_path / "home" / "sub"
     make_folder(here / "photos")

@@ -14,6 +14,7 @@ import pytest
 from semsim_pipeline.catalog import forget_removed, load_catalog, removed_keys, standing
 from semsim_pipeline.catalog.standing import KEPT, KINDS, standing_file
 from semsim_pipeline.errors import CatalogError
+from semsim_pipeline.store.locks import locked
 
 HEAD = "encoders: {e: classical}\n"
 TWO = HEAD + "datasets: {a: digits, b: digits-generated}\ncomparisons: {x: {pairs: [[a, b]]}, y: {pairs: [[a, a]]}}\n"
@@ -139,6 +140,20 @@ def test_a_state_that_cannot_be_written_costs_only_the_removed_keys(
     assert found.catalog.dataset_keys() == ["a", "b"]
     assert set(found.removed) <= set(KINDS)
     assert "is not noted" in caplog.text
+
+
+def test_an_edit_is_noted_as_it_is_when_its_turn_has_come(tmp_path: Path, write: Write) -> None:
+    write(TWO)
+    standing(tmp_path)
+    write(ONE)
+    with locked(standing_file(tmp_path).with_name(".catalog.lock")):
+        slow = threading.Thread(target=standing, args=(tmp_path,))
+        slow.start()
+        slow.join(0.3)
+        assert slow.is_alive()
+        write(TWO + "# again\n")
+    slow.join()
+    assert removed(tmp_path) == {}
 
 
 def test_many_loads_at_once_agree(tmp_path: Path, write: Write) -> None:

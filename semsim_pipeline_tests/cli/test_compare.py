@@ -93,6 +93,12 @@ def test_encoders_side_by_side_are_a_list(
     assert ran.code == 0
     assert "By encoder" in ran.out
     assert [each["encoder"] for each in json.loads(target.read_text())] == ["classical", tiny_encoder]
+    for each, other in zip(json.loads(target.read_text()), (tiny_encoder, "classical"), strict=True):
+        [found] = each["agreement"]
+        assert found["encoder"] == other
+        assert found["reference"]["images"] == N
+        assert 0 <= found["candidate"]["mutual_knn"] <= 1
+    assert ran.out.count("linear CKA") == 1
     again = semsim("compare", stripes, blobs, *asked, "--json", "-")
     assert json.loads(again.out) == json.loads(target.read_text())
     assert "Embedding" not in again.err

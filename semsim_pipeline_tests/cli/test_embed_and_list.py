@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -113,3 +114,21 @@ def test_a_bare_command_shows_the_help(home: Path) -> None:
     ran = process()
     assert ran.returncode == 2
     assert "Example: semsim compare" in ran.stderr
+
+
+def test_every_metric_is_listed_with_its_meaning_range_direction_and_paper(semsim: Semsim) -> None:
+    from semsim_pipeline.metrics.base import metric_facts
+
+    listed = {each["metric"]: each for each in json.loads(semsim("list", "metrics", "--json").out)}
+    table = semsim("list", "metrics").out
+    assert list(listed) == list(metric_facts())
+    for name, facts in metric_facts().items():
+        found = listed[name]
+        assert (found["meaning"], found["source"], found["higher_is_closer"]) == (
+            facts.meaning, facts.source, facts.higher_is_closer,
+        )  # fmt: skip
+        assert [bound is None for bound in found["range"]] == [abs(bound) == float("inf") for bound in facts.range]
+        assert name in table
+        assert facts.meaning.split()[0] in table
+    for what in ("datasets", "encoders"):
+        assert json.loads(semsim("list", what, "--json").out)

@@ -166,3 +166,17 @@ def test_score_table_and_json_file(semsim: Semsim, tmp_path: Path) -> None:
     assert "[red]a.npy  against  [red]a.npy" in ran.out
     assert "ready embeddings" in ran.out
     assert json.loads((tmp_path / "out.json").read_text())["schema"] == 1
+
+
+def test_the_whole_card_is_there_and_clusters_are_matched_where_asked(semsim: Semsim, tmp_path: Path) -> None:
+    from semsim_pipeline.metrics.base import metric_facts
+
+    for name, seed in (("a", 1), ("b", 2)):
+        np.save(tmp_path / f"{name}.npy", rows(seed, n=120) + 4 * np.eye(D, dtype=np.float32)[np.arange(120) % 3])
+    ran = semsim("score", tmp_path / "a.npy", tmp_path / "b.npy", "--clusters")
+    for name in set(metric_facts()) - {"similarity"}:
+        assert name in ran.out
+    assert "3 and 3 k-means clusters, 3 matched" in ran.out
+    found = semsim("score", tmp_path / "a.npy", tmp_path / "b.npy", "--clusters", "--json", "-").json()
+    assert found["classes"]["kind"] == "clusters"  # type: ignore[index]
+    assert "classes" not in semsim("score", tmp_path / "a.npy", tmp_path / "b.npy", "--json", "-").json()

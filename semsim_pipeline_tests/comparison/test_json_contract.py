@@ -32,8 +32,10 @@ def check(found: object) -> None:
         "schema": int, "encoder": str, "encoder_fingerprint": str, "background": (dict, type(None)), "seed": int,
         "versions": dict, "reference": dict, "candidate": dict, "overlap": int, "similarity": dict, "metrics": dict,
     }  # fmt: skip
-    has(found, top)
+    has(found, top, {"classes": dict, "agreement": list})
     assert isinstance(found, dict)
+    if "classes" in found:
+        _check_classes(found["classes"])
     assert found["schema"] == 1
     has(found["versions"], {"semsim": str})
     if found["background"] is not None:
@@ -53,6 +55,32 @@ def has(found: object, keys: Mapping[str, type | tuple[type, ...]], optional: Ma
     for key, kind in {**keys, **{key: kind for key, kind in optional.items() if key in found}}.items():
         assert isinstance(found[key], kind), key
         assert not isinstance(found[key], bool), key
+
+
+def _check_classes(found: Json) -> None:
+    if found["status"] == "not_computed":
+        has(found, {"status": str, "reason": str})
+        return
+    keys = {
+        "status", "kind", "columns", "reference", "candidate", "similarity", "frechet_distance", "matches",
+        "mean_similarity", "mean_floor", "left_out", "exact",
+    }  # fmt: skip
+    assert set(found) == keys
+    assert (found["kind"], found["columns"] is None) in {("labels", False), ("clusters", True)}
+    sizes = []
+    for side in ("reference", "candidate"):
+        assert isinstance(found[side], list)
+        sizes.append(len(found[side]))
+        for each in found[side]:
+            has(each, {"name": str, "n": int})
+    assert isinstance(found["matches"], list)
+    assert 1 <= len(found["matches"]) <= min(sizes)
+    for match in found["matches"]:
+        has(match, {"reference": str, "candidate": str, "similarity": NUMBER, "floor": MAYBE,
+                    "frechet_distance": MAYBE, "margin": MAYBE})  # fmt: skip
+    for table in (found["similarity"], found["frechet_distance"]):
+        assert isinstance(table, list)
+        assert [len(table), *{len(row) for row in table}] == sizes
 
 
 def _check_headline(found: Json) -> None:
@@ -87,7 +115,11 @@ def _check_metric(row: Json) -> None:
     if row["status"] == "not_computed":
         has(row, {"value": type(None), "status": str, "reason": str})
         return
-    has(row, {"value": NUMBER, "interval": (list, type(None)), "null": MAYBE, "status": str}, {"detail": dict})
+    has(
+        row,
+        {"value": NUMBER, "interval": (list, type(None)), "null": MAYBE, "status": str},
+        {"detail": dict, "reason": str},
+    )
     assert row["status"] == "ok"
     _check_interval(row["interval"])
     detail = row.get("detail", {})
@@ -108,6 +140,60 @@ def strict(text: str) -> object:
 
 def rows(seed: int, n: int = 150, scale: float = 1.0) -> NDArray[np.float64]:
     return 1 + scale * np.random.default_rng(seed).normal(size=(n, 6))
+
+
+def test_a_table_of_classes_is_an_optional_key_and_reads_back() -> None:
+    from semsim_pipeline.comparison.assess import EncoderIdentity, assess
+    from semsim_pipeline.comparison.stored import from_record, to_record
+    from semsim_pipeline.metrics.base import EmbeddedSet, Labels
+
+    labels = {"label": Labels.of(["x", "y", "z"] * 50)}
+    sides = [EmbeddedSet("s", rows(seed), labels=labels) for seed in (1, 2)]
+    encoder = EncoderIdentity(name="e", fingerprint="", background=BACKGROUND)
+    result = assess(sides[0], sides[1], encoder, permutations=99)
+    found = strict(json_text([result]))
+    check(found)
+    assert isinstance(found, dict)
+    assert found["classes"]["columns"] == {"reference": "label", "candidate": "label"}
+    again = from_record(json.loads(json.dumps(to_record(result))))
+    assert again.classes == result.classes
+    assert "classes" not in assess(sides[0], sides[1], encoder, metrics=["kid"], permutations=99).to_json()
+    bare = [EmbeddedSet("s", side.rows) for side in sides]
+    assert "classes" not in assess(bare[0], bare[1], encoder, permutations=99).to_json()
+    few = assess(EmbeddedSet("s", rows(1, n=30)), bare[1], encoder, permutations=99, clusters=True).to_json()
+    check(few)
+    assert "at least 50 distinct images" in str(few["classes"])
+    check(assess(bare[0], bare[1], encoder, permutations=99, clusters=True).to_json())
+
+
+@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("metrics", [None, ["kid"]])
+def test_too_diverse_for_one_number_reports_the_mean_over_matched_classes_or_clusters(
+    labelled: bool, metrics: list[str] | None
+) -> None:
+    from semsim_pipeline.comparison.assess import EncoderIdentity, assess
+    from semsim_pipeline.metrics.base import EmbeddedSet, Labels
+
+    random = np.random.default_rng(0)
+    centres = random.normal(size=(6, 6))
+    at = np.repeat(np.arange(6), 25)
+    labels = {"label": Labels.of([f"c{i}" for i in at])} if labelled else None
+    sides = [
+        EmbeddedSet("s", centres[at] + random.normal(scale=0.05, size=(150, 6)) + shift, labels=labels)
+        for shift in (0.0, 0.3)
+    ]
+    diverse = Background(id="wide", bandwidth=0.4, source="panel-1", kappa=0.19, mean=np.full(6, 0.1))
+    encoder = EncoderIdentity(name="e", fingerprint="", background=diverse)
+    result = assess(sides[0], sides[1], encoder, permutations=99, metrics=metrics)
+    assert result.verdict.text == "too diverse for one number"
+    assert result.classes is not None
+    assert result.classes.clustered is not labelled
+    word = "classes" if labelled else "clusters"
+    said = f"the mean over {len(result.classes.matches)} matched {word} is {result.classes.mean_similarity:.3f}"
+    assert said in str(result.to_json()["similarity"])
+    # The one number is lifted by what all these classes have in common; class by class the shift shows.
+    assert result.similarity is not None
+    assert result.classes.mean_similarity < result.similarity.raw
 
 
 CASES = {

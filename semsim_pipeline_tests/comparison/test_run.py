@@ -240,3 +240,21 @@ def test_a_damaged_stored_score_is_computed_again(home: Path, sets: dict[str, st
     for path in (home / "scores").rglob("*.json"):
         path.write_text("{", encoding="utf-8")
     assert plain(compare_views(sets["b"], sets["c"], ("classical",))) == plain(first)
+
+
+def test_an_enlarged_copy_is_a_near_duplicate_found_by_its_hash(
+    home: Path, sets: dict[str, str], tmp_path: Path
+) -> None:
+    from PIL import Image
+
+    leaky = write_pictures(tmp_path / "leaky", N, seed=9, kind="blobs")
+    for number, path in enumerate(sorted(Path(sets["a"]).iterdir())[:4]):
+        Image.open(path).resize((48, 48), Image.Resampling.BICUBIC).save(leaky / f"leaked-{number}.webp", quality=95)
+    shutil.copy(sorted(Path(sets["a"]).iterdir())[5], leaky / "copy.png")
+    clean, found = (
+        semsim.compare(sets["a"], spec, metrics=["leakage", "near_duplicates"]).metrics
+        for spec in (sets["b"], str(leaky))
+    )
+    assert clean["near_duplicates"].value == 0
+    assert found["near_duplicates"].value == found["near_duplicates"].detail["by_hash"] == 4
+    assert found["exact_duplicates"].value == 1

@@ -110,6 +110,10 @@ class Live:
 
     def backfill(self, partitions: Mapping[str, Sequence[str]], seconds: float = SECONDS) -> str:
         """Asset to partitions, all as one backfill, waited for; its status."""
+        return self.backfill_status(self.launch_backfill(partitions), seconds)
+
+    def launch_backfill(self, partitions: Mapping[str, Sequence[str]]) -> str:
+        """Asset to partitions, all as one backfill; its id."""
         found = self.query(
             """mutation($p: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $p) {
                  __typename ... on LaunchBackfillSuccess { backfillId } ... on PythonError { message } } }""",
@@ -124,12 +128,16 @@ class Live:
             },
         )["launchPartitionBackfill"]
         assert found["__typename"] == "LaunchBackfillSuccess", found
+        return str(found["backfillId"])
+
+    def backfill_status(self, backfill: str, seconds: float = SECONDS) -> str:
+        """How a backfill ended, waited for."""
         text = (
             "query($id: String!) { partitionBackfillOrError(backfillId: $id) { ... on PartitionBackfill { status } } }"
         )
 
         def status() -> str:
-            return str(self.query(text, id=found["backfillId"])["partitionBackfillOrError"]["status"])
+            return str(self.query(text, id=backfill)["partitionBackfillOrError"]["status"])
 
         ended = {"COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
         self.wait_until(lambda: status() in ended, "the backfill", seconds)

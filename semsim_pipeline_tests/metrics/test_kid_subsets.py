@@ -7,7 +7,7 @@ import pytest
 
 from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
-from semsim_pipeline.metrics.kid import kid
+from semsim_pipeline.metrics.kid import KernelTotal, kid
 from semsim_pipeline.metrics.kid_subsets import _Sides, kid_subsets, subset_kids, subset_places
 from semsim_pipeline.metrics.score_card import score_card
 from semsim_pipeline_tests.metrics import oracles
@@ -46,7 +46,10 @@ def test_both_ways_to_the_sums_agree(tile: int, own: bool) -> None:
     kernels = [(a[i] @ b[j].T / 4 + 1) ** 3 for i, j in zip(at, across, strict=True)]
     expected = [float(k.sum() - (np.trace(k) if own else 0)) for k in kernels]
     sums = _Sides(left=a, right=b, at=at, across=across, own=own)
-    assert sums.all_at_once(tile) == pytest.approx(expected, rel=1e-12)
+    whole = KernelTotal(own=own)
+    assert sums.all_at_once(tile, whole) == pytest.approx(expected, rel=1e-12)
+    every = (a @ b.T / 4 + 1) ** 3
+    assert whole.total() == pytest.approx(float(every.sum() - (np.trace(every) if own else 0)), rel=1e-12)
     assert sums.one_by_one(tile) == pytest.approx(expected, rel=1e-12)
 
 

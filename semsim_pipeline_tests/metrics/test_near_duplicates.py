@@ -50,6 +50,44 @@ def test_another_file_with_the_very_same_row_is_a_near_duplicate() -> None:
     assert named.value == 8
 
 
+def hashed(n: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).integers(1, 1 << 63, (n, 4), dtype=np.uint64)
+
+
+def test_either_way_counts_and_an_image_found_by_both_counts_once() -> None:
+    a, b = sets()
+    left, right = hashed(1010, 10), hashed(60, 11)
+    right[0] = left[0] ^ np.array([1, 0, 0, 1], dtype=np.uint64)  # also near by embedding
+    right[20], right[21] = left[500], left[501] ^ np.array([0, (1 << 24) - 1, 0, 0], dtype=np.uint64)
+    right[3] = left[3]  # a copy: counted among the exact ones only
+    right[30] = 0
+    both = Pair(reference=EmbeddedSet("a", a, hashes=left), candidate=EmbeddedSet("b", b, hashes=right))
+    row = score_card(both, ["near_duplicates"])["near_duplicates"]
+    assert row.value == 6
+    assert (row.detail["by_embedding"], row.detail["by_hash"]) == (4, 3)
+    assert row.detail["without_hash"] == 1
+    assert row.detail["share"] == pytest.approx(6 / 60)
+    assert row.reason is None
+
+
+def test_few_images_are_judged_by_their_hashes_alone_and_the_row_says_so() -> None:
+    a, b = sets()
+    left, right = hashed(50, 10), hashed(60, 11)
+    right[7] = left[3] ^ np.array([0, 0, 255, 0], dtype=np.uint64)
+    few = Pair(reference=EmbeddedSet("a", a[:50], hashes=left), candidate=EmbeddedSet("b", b, hashes=right))
+    row = score_card(few, ["near_duplicates"])["near_duplicates"]
+    assert (row.value, row.null, row.status) == (1, 0, "ok")
+    assert "by_embedding" not in row.detail
+    assert "by perceptual hash alone" in (row.reason or "")
+    assert "1000 distinct reference images" in (row.reason or "")
+
+
+def test_ready_embeddings_have_no_images_and_the_row_says_so() -> None:
+    row = score_card(pair(*sets()), ["near_duplicates"])["near_duplicates"]
+    assert "there are no images to hash" in (row.reason or "")
+    assert "by_hash" not in row.detail
+
+
 def test_about_a_thousandth_is_counted_where_nothing_leaks() -> None:
     a, b = np.random.default_rng(2).normal(size=(4000, 4)), np.random.default_rng(3).normal(size=(4000, 4))
     found = near_duplicates(EmbeddedSet("a", a), EmbeddedSet("b", b))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.kernel_passes import pair_sums
 from semsim_pipeline.metrics.resampling import bootstrap_weights, permutation_swaps
 from semsim_pipeline.metrics.similarity import similarity_of
 from semsim_pipeline.metrics.units import layout_of
@@ -73,7 +74,7 @@ def test_jackknife_equals_deleting_each_unit_for_real(a, b) -> None:
     this = pair(*sides)
     layout = layout_of(*sides)
     weights = bootstrap_weights(*sides, layout, 0)
-    sums = module._Sums.of(this, BACKGROUND, layout, weights, "bootstrap")
+    sums = pair_sums(this, BACKGROUND, layout, [("bootstrap", weights)])[0]
     means = sums.point_means(layout)
     if not np.isfinite(means.similarity):
         return
@@ -106,7 +107,6 @@ def test_jackknife_equals_deleting_each_unit_for_real(a, b) -> None:
 @settings(max_examples=60, deadline=None)
 @given(a=twinned(), b=twinned(), column=st.integers(0, 30))
 def test_bootstrap_and_permutation_columns_equal_the_plain_loops(a, b, column) -> None:
-    from semsim_pipeline.metrics import similarity as module
     from semsim_pipeline.metrics.similarity_spread import Means
 
     (xa, ca, ga), (xb, cb, gb) = a, b
@@ -115,7 +115,7 @@ def test_bootstrap_and_permutation_columns_equal_the_plain_loops(a, b, column) -
     layout = layout_of(*sides)
     words = {"content_a": ca, "content_b": cb, "group_a": ga, "group_b": gb}
     weights = bootstrap_weights(*sides, layout, 0)
-    sums = module._Sums.of(pair(*sides), BACKGROUND, layout, weights, "bootstrap")
+    sums = pair_sums(pair(*sides), BACKGROUND, layout, [("bootstrap", weights)])[0]
     try:
         expected = kernel_means(
             xa,
@@ -130,7 +130,7 @@ def test_bootstrap_and_permutation_columns_equal_the_plain_loops(a, b, column) -
         assert not np.isfinite(sums.column_means(layout).similarities()[column])
 
     swaps = permutation_swaps(*sides, layout, 0, range(31))
-    sums = module._Sums.of(pair(*sides), BACKGROUND, layout, swaps, "swaps")
+    sums = pair_sums(pair(*sides), BACKGROUND, layout, [("swaps", swaps)])[0]
     s, t = swaps.reference[:, column].astype(bool), swaps.candidate[:, column].astype(bool)
     assert s.sum() >= 0
     x = np.concatenate([xa, xb])
