@@ -9,7 +9,7 @@ from pathlib import Path
 import dagster as dg
 
 from semsim_pipeline.defs.bulk import OP, rescore
-from semsim_pipeline.defs.instance import fail_dead_runs, instance_of, process_tag
+from semsim_pipeline.defs.instance import fail_dead_runs, instance_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.watch import watched_by
 from semsim_pipeline.errors import WorkError
@@ -47,7 +47,7 @@ def rescore_in_process(
             resources={"workspace": SemsimWorkspace()},
             raise_on_error=False,
             # Whoever started it sees how it ends: Dagster's daemon must not start it again behind their back.
-            tags={"dagster/max_retries": "0", **process_tag(), **(tags or {})},
+            tags={"dagster/max_retries": "0", **(tags or {})},
         )
         if isinstance(seen.error, dg.DagsterExecutionInterruptedError):
             raise KeyboardInterrupt from seen.error

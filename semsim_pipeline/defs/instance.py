@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +12,12 @@ from pathlib import Path
 import dagster as dg
 from yaml import YAMLError  # type: ignore[import-untyped]  # what Dagster reads its settings with
 
+from semsim_pipeline.defs.process_mark import is_gone
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.home import cannot_write
 from semsim_pipeline.store.locks import locked
 from semsim_pipeline.store.writer import write_text
 
-PROCESS_TAG = "semsim/process"
 SETTINGS = ("dagster.yaml", "workspace.yaml")
 NO_DATABASE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """Dagster names its SQLite files by URL and quotes nothing: with these in it another file, or none, is opened."""
@@ -75,31 +74,13 @@ def instance_of(home: Path) -> Iterator[dg.DagsterInstance]:
                 os.environ[name] = value
 
 
-def process_tag() -> dict[str, str]:
-    """The tag by which a run in this process is found again after the process was killed."""
-    return {PROCESS_TAG: f"{platform.node()}:{os.getpid()}"}
-
-
 def fail_dead_runs(instance: dg.DagsterInstance) -> int:
-    """Mark runs in terminals that are gone (kill -9, a closed laptop) as failed; how many.
+    """Mark runs whose process is gone (kill -9, a closed laptop, a power cut) as failed; how many.
 
-    Nothing else would: a run inside a command has no launcher that looks after it, and would show as running for ever.
+    The daemon's monitor does it too, if one runs: a terminal has none, and a start of the UI need not wait for it.
     """
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    dead = [run for run in instance.get_runs(unfinished) if _is_dead(run.tags.get(PROCESS_TAG))]
+    dead = [run for run in instance.get_runs(unfinished) if is_gone(run.run_id, run.tags)]
     for run in dead:
         instance.report_run_failed(run, "Its process ended without a word; what it had done is kept.")
     return len(dead)
-
-
-def _is_dead(tag: str | None) -> bool:
-    host, _, pid = (tag or "").rpartition(":")
-    if not pid.isdigit() or host != platform.node():
-        return False
-    try:
-        os.kill(int(pid), 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # somebody else's process has the number now
-        return True
-    return False

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from semsim_pipeline.catalog import standing
+from semsim_pipeline.defs.process_mark import process_tag
 from semsim_pipeline.defs.watch import watch
 from semsim_pipeline.extract.records import ExtractOptions, Silent
 from semsim_pipeline.home import ensure_home
@@ -23,6 +24,11 @@ class SemsimWorkspace(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Where the pipeline keeps its data (SEMSIM_HOME), and how much of the machine extraction may take."""
 
     workers: int | None = None
+
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Before any work: write on the run which process does it, so that its death is noticed."""
+        if context.run is not None and context.instance is not None:
+            context.instance.add_run_tags(context.run.run_id, process_tag(context.run.run_id))
 
     def open(self, log: dg.DagsterLogManager) -> Workspace:
         """The workspace as the catalogue stands: a run goes on with the last right one while a wrong one is edited.

@@ -12,16 +12,8 @@ from filelock import FileLock, Timeout
 
 from semsim_pipeline.catalog import load_catalog, standing
 from semsim_pipeline.defs.assets import assets_of
-from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.inprocess import rescore_in_process
-from semsim_pipeline.defs.instance import (
-    PROCESS_TAG,
-    SETTINGS,
-    fail_dead_runs,
-    instance_of,
-    prepare_dagster_home,
-    process_tag,
-)
+from semsim_pipeline.defs.instance import SETTINGS, fail_dead_runs, instance_of, prepare_dagster_home
 from semsim_pipeline.defs.partitions import NOTHING, partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.errors import StoreError, UnknownNameError
@@ -269,13 +261,6 @@ def test_a_run_whose_terminal_was_killed_is_marked_and_blocks_nobody(home: Path)
         statuses = [run.status for run in instance.get_runs()]
         assert statuses == [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE]
         assert fail_dead_runs(instance) == 0
-
-
-def test_a_living_run_is_left_alone(home: Path, instance: dg.DagsterInstance) -> None:
-    run = instance.create_run_for_job(rescore, tags=process_tag(), status=dg.DagsterRunStatus.STARTED)
-    assert fail_dead_runs(instance) == 0
-    instance.add_run_tags(run.run_id, {PROCESS_TAG: "another-machine:1"})
-    assert fail_dead_runs(instance) == 0
 
 
 def test_a_removed_key_is_a_partition_that_fails_with_one_sentence_and_touches_nothing(
