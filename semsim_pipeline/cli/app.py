@@ -19,6 +19,7 @@ from semsim_pipeline.cli.compare import compare
 from semsim_pipeline.cli.demo import demo
 from semsim_pipeline.cli.embed import embed
 from semsim_pipeline.cli.encoders import encoders
+from semsim_pipeline.cli.history import history
 from semsim_pipeline.cli.listing import list_
 from semsim_pipeline.cli.rescore import rescore
 from semsim_pipeline.cli.score import score
@@ -44,7 +45,7 @@ def semsim() -> None:
     """
 
 
-for command in (demo, compare, score, embed, catalog, rescore, status, ui, list_, encoders):
+for command in (demo, compare, score, embed, catalog, rescore, status, history, ui, list_, encoders):
     semsim.add_command(command)
 
 

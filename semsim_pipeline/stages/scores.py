@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -219,18 +220,22 @@ def _outcome(workspace: Workspace, key: str, stored: StoredScore, *, computed: b
 
 
 def _numbers(found: Comparison) -> dict[str, float | int]:
+    """Every number that is worth a line over time; those that are not finite have no place on one."""
     numbers: dict[str, float | int | None] = {"similarity": found.value}
-    if found.similarity is not None:
-        low, high = found.similarity.interval
-        numbers |= {"similarity_low": low, "similarity_high": high, "similarity_floor": found.similarity.floor}
-        numbers |= {"p_value": found.similarity.p_value}
+    headline = found.similarity
+    if headline is not None:
+        low, high = headline.interval
+        numbers |= {"similarity_low": low, "similarity_high": high, "similarity_raw": headline.raw}
+        numbers |= {"similarity_floor": headline.floor, "p_value": headline.p_value}
+        numbers |= {"ceiling_reference": headline.ceiling_reference.value}
+        numbers |= {"ceiling_candidate": headline.ceiling_candidate.value}
     numbers |= {"n_reference": found.reference.n, "n_candidate": found.candidate.n, "overlap": found.overlap}
     numbers |= {"failed_images": found.reference.failed + found.candidate.failed}
     if found.classes is not None:
         numbers |= {"classes_matched": len(found.classes.matches)}
         numbers |= {"classes_mean_similarity": found.classes.mean_similarity}
     numbers |= {name: value.value for name, value in sorted(found.metrics.items())}
-    return {name: value for name, value in numbers.items() if value is not None}
+    return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
 
 
 def _texts(found: Comparison) -> dict[str, str]:

@@ -193,11 +193,15 @@ def test_two_writers_of_one_pair_both_stay_in_its_history(workspace: Workspace) 
     key = "left.blobs~left.stripes@classical"
     stored = current_score(workspace.home, key)
     assert stored is not None
-    others = [replace(stored, version=f"{number:064d}") for number in range(24)]
+    others = [replace(stored, version=f"{number:02d}" + 62 * "0") for number in range(24)]
+    for each in others:
+        score_store.result_file(workspace.home, each.version).parent.mkdir(exist_ok=True)
+        score_store.result_file(workspace.home, each.version).touch()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda each: make_current(workspace.home, key, each), others))
     pointer = json.loads(pair_file(workspace.home, key).read_text(encoding="utf-8"))
     assert {event["version"] for event in pointer["history"]} == {each.version for each in (stored, *others)}
+    assert [event["order"] for event in pointer["history"]] == list(range(1, 26))
 
 
 def test_two_aliases_of_one_encoder_stand_side_by_side(workspace: Workspace) -> None:
