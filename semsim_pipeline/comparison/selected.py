@@ -17,6 +17,7 @@ from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HASHED
+from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
 
 if TYPE_CHECKING:
@@ -95,15 +96,17 @@ def select_all(name: str, source: Source, extraction: Extraction, home: Path) ->
     )
 
 
-def select_from_dataset(dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet) -> SelectedView:
+def select_from_dataset(
+    dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet, known: KnownIds | None = None
+) -> SelectedView:
     """What a view takes of a dataset whose manifest covers it whole: the same rows as scanning the view itself gives.
 
-    view: filters and a limit on top of the dataset's own.
+    view: filters and a limit on top of the dataset's own. known: the images of `embeddings`, where many views ask.
     Raises EmptyDatasetError, UnknownNameError (a value that its column does not hold).
     Memory: the manifest's paths, labels and ids.
     """
     frame = selected_rows(dataset, view, manifest)
-    good = _kept(frame.lazy(), embeddings)
+    good = _kept(frame.lazy(), known or KnownIds(embeddings))
     if good.is_empty():
         raise EmptyDatasetError(f"None of the {len(frame)} images in {view.canonical()!r} could be used.")
     return SelectedView(
@@ -143,14 +146,15 @@ def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
     """The manifest's rows that have an embedding, in the manifest's order, with the columns of `SelectedView.rows`."""
     import polars as pl
 
-    return _kept(pl.scan_parquet(manifest), embeddings)
+    return _kept(pl.scan_parquet(manifest), KnownIds(embeddings))
 
 
-def _kept(rows: pl.LazyFrame, embeddings: EmbeddingSet) -> pl.DataFrame:
+def _kept(rows: pl.LazyFrame, known: KnownIds) -> pl.DataFrame:
     import polars as pl
 
-    usable = rows.filter(pl.col("status") == "ok").select(
-        "path", "image_id", GROUP, "size", "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$")
+    usable = (
+        rows.filter(pl.col("status") == "ok")
+        .select("path", "image_id", GROUP, "size", "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$"))
+        .collect()
     )
-    kept = usable.join(embeddings.embedded(), on="image_id", how="semi", maintain_order="left").collect()
-    return image_hashes(embeddings.home).joined(kept)
+    return image_hashes(known.home).joined(usable.filter(pl.Series(known.holds(usable["image_id"]))))

@@ -33,6 +33,7 @@ from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import SCHEMA_VERSION
 
 BATCH_BYTES = 2 << 30
@@ -62,6 +63,7 @@ class Planner:
         self._workspace = workspace
         self._encoders: dict[str, EncoderIdentity] = {}
         self._sides: dict[tuple[str, str], SelectedView] = {}
+        self._known: dict[str, KnownIds] = {}
 
     def plan(self, key: str) -> PlannedPair:
         """Raises UnknownNameError, StoreError (not embedded, or embedded from something else), EmptyDatasetError."""
@@ -99,7 +101,10 @@ class Planner:
                     f"{_first_embed(partition)}"
                 )
             embeddings = EmbeddingSet.at(self._workspace.home, state.key)
-            found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings)
+            if state.key.digest not in self._known:
+                self._known[state.key.digest] = KnownIds(embeddings)
+            known = self._known[state.key.digest]
+            found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings, known)
             self._sides[side.text, alias] = found
         return found
 
@@ -120,12 +125,15 @@ def score_pair(workspace: Workspace, key: str) -> Outcome:
     return found
 
 
-def score_pairs(workspace: Workspace, keys: Sequence[str]) -> Iterator[Outcome | Failure]:
+def score_pairs(
+    workspace: Workspace, keys: Sequence[str], planner: Planner | None = None
+) -> Iterator[Outcome | Failure]:
     """Score many pairs in one process, each set of embeddings read once; hits first, then batch by batch.
 
-    A pair that fails is a `Failure` and the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
+    planner: one that goes on to be used, so that sides are not looked up again. A pair that fails is a `Failure` and
+    the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
     """
-    planner = Planner(workspace)
+    planner = planner or Planner(workspace)
     waiting: list[PlannedPair] = []
     for key in keys:
         began = time.perf_counter()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -86,21 +86,54 @@ class EmbeddingSet:
         parts = self.parts()
         return sum(p.rows for p in parts if p.dim), sum(p.rows for p in parts if not p.dim)
 
-    def embedded(self) -> pl.LazyFrame:
-        """`image_id` of every embedded image, lazily: join it, never collect the embeddings."""
-        return self._ids([part for part in self.parts() if part.dim], ["image_id"])
-
     def failed(self) -> pl.LazyFrame:
         """`image_id` and `error` of every image that could not be decoded."""
-        return self._ids([part for part in self.parts() if not part.dim], ["image_id", "error"])
-
-    def id_batches(self, *, failed: bool) -> Iterator[pl.DataFrame]:
-        """`image_id` of the embedded (or failed) images, a part at a time. Memory: one part's ids."""
         import polars as pl
 
-        for part in self.parts():
-            if bool(part.dim) != failed:
-                yield pl.read_parquet(self.folder / part.name, columns=["image_id"])
+        files = [self.folder / part.name for part in self.parts() if not part.dim]
+        if not files:
+            return pl.LazyFrame(schema=dict.fromkeys(("image_id", "error"), pl.String))
+        return pl.scan_parquet(files).select("image_id", "error")
+
+    def id_batches(self, *, failed: bool) -> Iterator[pl.DataFrame]:
+        """`image_id` of the embedded (or failed) images, a part at a time. Memory: one part's ids.
+
+        An image of a part that is replaced meanwhile may come twice.
+        """
+        import polars as pl
+
+        for part in self.visited(failed=failed):
+            try:
+                batch = pl.read_parquet(self.folder / part.name, columns=["image_id"])
+            except FileNotFoundError:
+                if self.names(part):
+                    raise
+                continue
+            yield batch
+
+    def visited(self, *, failed: bool) -> Iterator[Part]:
+        """The parts with embeddings (or failures), and then those that came in the place of some during the visit."""
+        seen: set[str] = set()
+        while fresh := [part for part in self.parts() if bool(part.dim) != failed and part.name not in seen]:
+            for part in fresh:
+                seen.add(part.name)
+                yield part
+
+    def names(self, part: Part) -> bool:
+        """Whether the manifest names this part now."""
+        return part.name in {each.name for each in self.parts()}
+
+    def replace_parts(self, gone: Sequence[str], fresh: Sequence[str] = ()) -> None:
+        """Name finished files in the place of others and remove these; call it while `working`.
+
+        A kill in between leaves files that the manifest does not name; `recover` removes those whose images are in
+        another part. Raises StoreError where a fresh one is not whole; then nothing is removed.
+        """
+        with self._locked():
+            kept = [part for part in self.parts() if part.name not in gone and part.name not in fresh]
+            self._save([*kept, *(inspect_part(self.folder / name, self.key) for name in fresh)])
+        for name in gone:
+            (self.folder / name).unlink(missing_ok=True)
 
     def name_parts(self, *names: str) -> None:
         """Add finished files to the manifest, replacing it as a whole. Raises StoreError where one is not whole."""
@@ -185,10 +218,3 @@ class EmbeddingSet:
         import polars as pl
 
         return set(pl.read_parquet(self.folder / part.name, columns=["image_id"])["image_id"])
-
-    def _ids(self, parts: list[Part], columns: list[str]) -> pl.LazyFrame:
-        import polars as pl
-
-        if not parts:
-            return pl.LazyFrame(schema=dict.fromkeys(columns, pl.String))
-        return pl.scan_parquet([self.folder / part.name for part in parts]).select(columns)
