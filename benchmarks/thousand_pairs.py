@@ -54,13 +54,13 @@ def score(home: str) -> dict[str, Any]:
     from semsim_pipeline.store import reader
 
     opened: Counter[str] = Counter()
-    original = reader._groups
+    original = reader.row_groups
 
     def counted(path: Path, dim: int) -> Any:
         opened[str(path)] += 1
         return original(path, dim)
 
-    reader._groups = counted
+    reader.row_groups = counted
     workspace = _workspace(home)
     began, cpu = time.perf_counter(), measure.cpu_seconds()
     found = list(score_pairs(workspace, plan(workspace).pairs))

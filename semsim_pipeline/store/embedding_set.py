@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
+
+EMBED_AGAIN = "Embed the dataset again: `semsim rescore`, or `embeddings` in the UI; only what is lost is embedded."
+DAMAGED = "damaged-"
+"""What the name of a part begins with that was put aside because it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,18 +100,18 @@ class EmbeddingSet:
         return pl.scan_parquet(files).select("image_id", "error")
 
     def id_batches(self, *, failed: bool) -> Iterator[pl.DataFrame]:
-        """`image_id` of the embedded (or failed) images, a part at a time. Memory: one part's ids.
+        """`image_id` of the embedded (or failed) images, a part at a time; twice where its part is replaced meanwhile.
 
-        An image of a part that is replaced meanwhile may come twice.
+        Raises StoreError. Memory: one part's ids.
         """
         import polars as pl
 
         for part in self.visited(failed=failed):
             try:
                 batch = pl.read_parquet(self.folder / part.name, columns=["image_id"])
-            except FileNotFoundError:
+            except (OSError, pl.exceptions.PolarsError) as error:
                 if self.names(part):
-                    raise
+                    raise StoreError(f"{self.folder / part.name} cannot be read. {EMBED_AGAIN}") from error
                 continue
             yield batch
 
@@ -144,23 +148,33 @@ class EmbeddingSet:
             fresh = [inspect_part(self.folder / name, self.key) for name in names if name not in named]
             self._save([*named.values(), *fresh])
 
-    def recover(self) -> None:
+    def recover(self) -> list[str]:
         """Make manifest and folder agree again after whatever happened; call it while `working`.
 
         Leftovers of killed writers go. A named part that is missing or has another size than when it was named is
-        forgotten, with a warning, and its images count as not embedded. An unnamed part is adopted if it is whole,
-        and removed if it is not or if its images are in another part already.
+        forgotten, with a warning, and its images count as not embedded; so is one that cannot be read any more, which
+        is put aside as `damaged-<name>`. An unnamed part is adopted if it is whole, and removed if it is not or if
+        its images are in another part already. Returns a line for each part that was lost.
         Memory: one part's ids, and about 200 bytes for every image of an unnamed part.
         """
+        from semsim_pipeline.store.audit import audit
+
         remove_leftovers(self.folder)
         with self._locked():
             before = self.parts()
-            kept = [part for part in before if self._present(part)]
+            broken = {each.name: each.problem for each in audit(self) if each.problem is not None}
+            kept = [part for part in before if self._present(part) and not self._put_aside(part, broken)]
             names = {part.name for part in kept}
             strays = [path for path in self._files() if path.name not in names]
             self._adopt(strays, kept)
             if kept != before:
                 self._save(kept)
+            names = {part.name for part in kept}
+            return [
+                broken.get(part.name, f"{self.folder / part.name} is damaged.")
+                for part in before
+                if part.name not in names
+            ]
 
     def working(self, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Hold the set for one run: whoever comes second waits (`waiting` is called once), then finds the work done."""
@@ -189,6 +203,14 @@ class EmbeddingSet:
         if size != part.bytes:
             log.warning("%s has %d bytes, not %d; looking at it again.", path, size, part.bytes)
             return False
+        return True
+
+    def _put_aside(self, part: Part, broken: Mapping[str, str]) -> bool:
+        """Whether a named part cannot be read; then it is no part any more, and nothing of it is lost for good."""
+        if part.name not in broken:
+            return False
+        log.warning("%s Put aside; its %d images will be embedded again.", broken[part.name], part.rows)
+        (self.folder / part.name).replace(self.folder / f"{DAMAGED}{part.name}")
         return True
 
     def _adopt(self, strays: list[Path], kept: list[Part]) -> None:

@@ -69,7 +69,7 @@ def verify(embeddings: EmbeddingSet) -> list[str]:
         path = embeddings.folder / part.name
         try:
             found, ids = inspect_part(path, embeddings.key), _part_ids(path)
-            finite = not part.dim or all(np.isfinite(rows).all() for _, rows in _groups(path, part.dim))
+            finite = not part.dim or all(np.isfinite(rows).all() for _, rows in row_groups(path, part.dim))
         except StoreError as error:
             problems.append(str(error))
             continue
@@ -149,7 +149,7 @@ def _read_part(path: Path, dim: int, wanted: Mapping[str, _Wanted], out: Mapping
     matches = {name: want.match(ids) for name, want in wanted.items()}
     if not any(len(source) for source, _ in matches.values()):
         return
-    for start, rows in _groups(path, dim):
+    for start, rows in row_groups(path, dim):
         for name, (source, target) in matches.items():
             here = (source >= start) & (source < start + len(rows))
             out[name][target[here]] = rows[source[here] - start]
@@ -167,7 +167,7 @@ def _part_ids(path: Path) -> Digests:
         raise _unreadable(path, error) from error
 
 
-def _groups(path: Path, dim: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def row_groups(path: Path, dim: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first row, float32 [g, d]) of each row group, checksums verified."""
     import pyarrow as pa
     import pyarrow.compute as pc
