@@ -61,6 +61,11 @@ def audit(embeddings: EmbeddingSet, *, fresh: bool = False) -> list[PartAudit]:
     return found
 
 
+def look_at(embeddings: EmbeddingSet, part: Part) -> PartAudit:
+    """One part, each byte of it read again. Memory: one row group."""
+    return _current(embeddings, part, None)
+
+
 def _known(embeddings: EmbeddingSet) -> dict[str, PartAudit]:
     try:
         said = read_json(embeddings.folder / AUDIT)
