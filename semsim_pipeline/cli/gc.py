@@ -24,7 +24,9 @@ UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
     show_default=True,
     help="Keep what was written in so many days, needed or not.",
 )
-@click.option("--forget-removed", is_flag=True, help="Also the histories of pairs that the catalogue no longer has.")
+@click.option(
+    "--forget-removed", is_flag=True, help="Also the histories and the keys of what the catalogue no longer has."
+)
 @click.option("--verbose", "-v", is_flag=True, help="Name every file.")
 def gc(delete: bool, keep_days: float, forget_removed: bool, verbose: bool) -> None:
     """List what neither the catalogue nor a pair's history needs, with the bytes that it takes; or remove it.
@@ -39,6 +41,7 @@ def gc(delete: bool, keep_days: float, forget_removed: bool, verbose: bool) -> N
     processes left. Stays: everything that a pair of the catalogue or a history needs, whatever is younger, what
     another process works on, backgrounds, downloads, Dagster's own files, and your images.
     """
+    from semsim_pipeline.catalog import forget_removed as forget_keys
     from semsim_pipeline.catalog import load_catalog
     from semsim_pipeline.home import ensure_home
     from semsim_pipeline.stages.gc import InUse, collect
@@ -52,6 +55,8 @@ def gc(delete: bool, keep_days: float, forget_removed: bool, verbose: bool) -> N
             click.echo(f"{each.path} is in use by another process; left alone.", err=True)
         else:
             found.append(each)
+    if delete and forget_removed:
+        forget_keys(home)
     _print(found, deleted=delete, verbose=verbose)
 
 

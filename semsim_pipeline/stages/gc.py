@@ -101,7 +101,7 @@ class _Sweep:
     def reports(self) -> Iterator[Garbage]:
         """Pages of comparisons that the catalogue no longer has."""
         for path in sorted((self._home / "reports").glob("*/")):
-            if path.name not in self._references.comparisons() and (path / VERSION_FILE).is_file():
+            if path.name not in self._references.keys("comparisons") and (path / VERSION_FILE).is_file():
                 yield from self._folder("reports", path, "the comparison is not in the catalogue")
 
     def pointers(self) -> Iterator[Garbage]:

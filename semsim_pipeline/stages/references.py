@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.catalog import Catalog
+from semsim_pipeline.catalog import Catalog, KeyKind, removed_keys
 from semsim_pipeline.comparison.score_store import result_file
 from semsim_pipeline.stages.history import scored_pairs
 from semsim_pipeline.stages.matrix import comparison_version, matrix_folder
@@ -63,25 +63,33 @@ class References:
         self.manifests()
         self.results()
 
-    def comparisons(self) -> set[str]:
-        """Their names."""
-        return set(self.catalog.comparisons)
+    def keys(self, kind: KeyKind) -> list[str]:
+        """Of the catalogue, and those that an edit took out of it so lately that a backfill may still ask for them."""
+        catalog = self.catalog
+        every: dict[KeyKind, list[str]] = {
+            "datasets": catalog.dataset_keys(),
+            "embeddings": catalog.embedding_keys(),
+            "pairs": list(catalog.pairs),
+            "comparisons": list(catalog.comparisons),
+        }
+        gone = {} if self.policy.forget_removed else removed_keys(self.home).get(kind, {})
+        return list(dict.fromkeys([*every[kind], *gone]))
 
     def pointers(self) -> dict[str, set[str]]:
-        """Folder of `pipeline` to the keys of the catalogue."""
-        embeddings = set(self.catalog.embedding_keys())
-        return {"datasets": set(self.catalog.dataset_keys()), "embeddings": embeddings, "checks": embeddings}
+        """Folder of `pipeline` to the keys that need what is in it."""
+        embeddings = set(self.keys("embeddings"))
+        return {"datasets": set(self.keys("datasets")), "embeddings": embeddings, "checks": embeddings}
 
     def embeddings(self) -> Iterator[EmbeddingState]:
         """The states of the catalogue's embeddings."""
-        for key in self.catalog.embedding_keys():
+        for key in self.keys("embeddings"):
             state = read_embedding(self.home, key)
             if state is not None:
                 yield state
 
     def manifests(self) -> set[Path]:
         """Of the catalogue's datasets: the last scan's, and the ones that scores rest on."""
-        found = [read_dataset(self.home, name) for name in self.catalog.dataset_keys()]
+        found = [read_dataset(self.home, name) for name in self.keys("datasets")]
         paths = [state.path for state in (*found, *(each.dataset for each in self.embeddings())) if state is not None]
         return {Path(path).resolve() for path in paths}
 
@@ -119,7 +127,7 @@ class References:
 
     def pictures(self) -> set[Path]:
         """The folders of the pictures of the catalogue's pairs as they are scored now."""
-        found = ((key, current_version(self.home, key)) for key in self.catalog.pairs)
+        found = ((key, current_version(self.home, key)) for key in self.keys("pairs"))
         return {
             pictures_folder(self.home, key, pictures_version(version)) for key, version in found if version is not None
         }
@@ -135,6 +143,8 @@ class References:
                 if version is not None and result_file(self.home, version).is_file()
             }
             out.add(matrix_folder(self.home, comparison.name, comparison_version(comparison, scores)))
+        for name in set(self.keys("comparisons")) - set(self.catalog.comparisons):
+            out.update((self.home / "matrices" / name).glob("*/"))  # which is the current one nobody can tell any more
         return out
 
 

@@ -18,8 +18,10 @@ from semsim_pipeline.comparison import score_store
 from semsim_pipeline.comparison.selected import SelectedView
 from semsim_pipeline.errors import StoreError, UnknownNameError
 from semsim_pipeline.plots import base as plots
-from semsim_pipeline.stages import scores, state
+from semsim_pipeline.stages import embeddings, scores, state
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
+from semsim_pipeline.stages.embeddings import embed_dataset
+from semsim_pipeline.stages.manifest import refresh_manifest
 from semsim_pipeline.stages.outcome import STAGES, Failure, Outcome
 from semsim_pipeline.stages.score_store import current_score, make_current, pair_file
 from semsim_pipeline.stages.workspace import Workspace
@@ -55,6 +57,29 @@ def test_nothing_changed_computes_nothing_and_reads_no_embedding(
     assert computed(again) == {}
     versions = {(each.stage, each.partition): each.version for each in again if isinstance(each, Outcome)}
     assert versions == {key: each.version for key, each in before.items() if isinstance(each, Outcome)}
+
+
+def test_unchanged_embeddings_are_known_by_their_files_and_a_lost_one_is_noticed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("left", "right"):
+        refresh_manifest(workspace, name)
+        assert embed_dataset(workspace, f"{name}@classical").computed
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "embed_view", lambda *_: pytest.fail("the set was looked through"))
+        first, second = (embed_dataset(workspace, f"{name}@classical") for name in ("left", "right"))
+        assert (first.computed, second.computed) == (False, False)
+        assert (first.numbers["embedded"], first.numbers["new_images"]) == (2 * N, 0)
+    known = state.read_embedding(workspace.home, "left@classical")
+    assert known is not None
+    assert known.parts is not None
+    for name in known.parts:
+        (first.path / name).unlink()
+    again = embed_dataset(workspace, "left@classical")
+    assert (again.numbers["new_images"], again.version) == (2 * N, first.version)
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "embed_view", lambda *_: pytest.fail("right's own files are as they were"))
+        assert not embed_dataset(workspace, "right@classical").computed
 
 
 def test_the_rows_of_a_side_are_hashed_once_for_all_its_pairs(

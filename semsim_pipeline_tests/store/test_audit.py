@@ -105,7 +105,7 @@ def test_a_damaged_id_column_is_one_line(embeddings: EmbeddingSet) -> None:
     content[4:400] = b"\xff" * 396  # the first pages are the ids
     path.write_bytes(bytes(content))
     assert not audit(embeddings)[0].sound
-    with pytest.raises(StoreError, match="cannot be read. Embed the dataset again"):
+    with pytest.raises(StoreError, match=r"cannot be read\. Embed the dataset again"):
         list(embeddings.id_batches(failed=False))
 
 
