@@ -89,6 +89,14 @@ class SelectedView:
         return digest_of([digest.hexdigest(), self.key.digest, self.failed, list(self.class_columns())])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the store holds, looked up once for many views: a set's images, and (None: looked up each time) hashes."""
+
+    images: KnownIds
+    hashes: pl.DataFrame | None = None
+
+
 def select_all(name: str, source: Source, extraction: Extraction, home: Path) -> SelectedView:
     """Every embedded row of a manifest that was scanned for exactly this view."""
     embeddings = EmbeddingSet.at(home, extraction.key)
@@ -99,16 +107,16 @@ def select_all(name: str, source: Source, extraction: Extraction, home: Path) ->
 
 
 def select_from_dataset(
-    dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet, known: KnownIds | None = None
+    dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet, known: Known | None = None
 ) -> SelectedView:
     """What a view takes of a dataset whose manifest covers it whole: the same rows as scanning the view itself gives.
 
-    view: filters and a limit on top of the dataset's own. known: the images of `embeddings`, where many views ask.
+    view: filters and a limit on top of the dataset's own. known: of `embeddings`, where many views ask.
     Raises EmptyDatasetError, UnknownNameError (a value that its column does not hold).
     Memory: the manifest's paths, labels and ids.
     """
     frame = selected_rows(dataset, view, manifest)
-    good = _kept(frame.lazy(), known or KnownIds(embeddings))
+    good = _kept(frame.lazy(), known or Known(images=KnownIds(embeddings)))
     if good.is_empty():
         raise EmptyDatasetError(f"None of the {len(frame)} images in {view.canonical()!r} could be used.")
     return SelectedView(
@@ -148,10 +156,10 @@ def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
     """The manifest's rows that have an embedding, in the manifest's order, with the columns of `SelectedView.rows`."""
     import polars as pl
 
-    return _kept(pl.scan_parquet(manifest), KnownIds(embeddings))
+    return _kept(pl.scan_parquet(manifest), Known(images=KnownIds(embeddings)))
 
 
-def _kept(rows: pl.LazyFrame, known: KnownIds) -> pl.DataFrame:
+def _kept(rows: pl.LazyFrame, known: Known) -> pl.DataFrame:
     import polars as pl
 
     usable = (
@@ -159,4 +167,5 @@ def _kept(rows: pl.LazyFrame, known: KnownIds) -> pl.DataFrame:
         .select("path", "image_id", GROUP, *FACTS, "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$"))
         .collect()
     )
-    return image_hashes(known.home).joined(usable.filter(pl.Series(known.holds(usable["image_id"]))))
+    kept = usable.filter(pl.Series(known.images.holds(usable["image_id"])))
+    return image_hashes(known.images.home).joined(kept, known.hashes)

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.encoders.network import ensure_weights
-from semsim_pipeline.extract.plan import embedding_key, parts_holding
+from semsim_pipeline.extract.hashes import image_hashes
+from semsim_pipeline.extract.plan import embedding_key, files_holding
 from semsim_pipeline.extract.run import embed_view
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.records import Background
@@ -50,11 +51,11 @@ def embed_dataset(workspace: Workspace, partition: str) -> Outcome:
             schema_version=done.key.schema_version,
             background=background.id,
             embedded=done.embedded,
-            parts=None if done.skipped else _stamps(embeddings, parts_holding(dataset.manifest, embeddings)),
+            files=None if done.skipped else _files(dataset, embeddings),
         )
     if state != before:
         write_state(embedding_file(workspace.home, partition), state)
-    same = before is not None and replace(before, dataset=dataset, parts=state.parts) == state
+    same = before is not None and replace(before, dataset=dataset, files=state.files) == state
     return Outcome(
         stage="embeddings",
         partition=partition,
@@ -94,16 +95,23 @@ def _holds(before: EmbeddingState, dataset: DatasetState, embeddings: EmbeddingS
         embeddings.key.digest,
         background.id,
     )
-    return same and before.parts is not None and _stamps(embeddings, list(before.parts)) == before.parts
+    return same and before.files is not None and _stamps(embeddings, list(before.files)) == before.files
+
+
+def _files(dataset: DatasetState, embeddings: EmbeddingSet) -> dict[str, Sequence[int]]:
+    parts = [embeddings.folder / part.name for part in embeddings.parts()]
+    holding = files_holding(dataset.manifest, [*parts, *image_hashes(embeddings.home).files()])
+    return _stamps(embeddings, [str(path.relative_to(embeddings.home)) for path in holding])
 
 
 def _stamps(embeddings: EmbeddingSet, names: Sequence[str]) -> dict[str, Sequence[int]]:
-    """Size and last change of each of these files that the set's manifest names."""
+    """Size and last change of each of these files; not of a part that the set's manifest does not name."""
     named = {part.name for part in embeddings.parts()}
     found: dict[str, Sequence[int]] = {}
     for name in names:
+        path = embeddings.home / name
         with suppress(FileNotFoundError):
-            stat = (embeddings.folder / name).stat()
-            if name in named:
+            stat = path.stat()
+            if path.parent != embeddings.folder or path.name in named:
                 found[name] = [stat.st_size, stat.st_mtime_ns]
     return found

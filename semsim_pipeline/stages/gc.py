@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Literal
 
 from semsim_pipeline.catalog import Catalog
-from semsim_pipeline.stages.gc_sets import Dropped, drop_set, drop_unneeded_parts
+from semsim_pipeline.extract.hashes import image_hashes
+from semsim_pipeline.stages.gc_sets import Dropped, drop_set, drop_unneeded_parts, ids_of
 from semsim_pipeline.stages.picture_store import INDEX
-from semsim_pipeline.stages.references import LEAST_AGE, Policy, References, all_manifests
+from semsim_pipeline.stages.references import LEAST_AGE, LiveImages, Policy, References, all_manifests
 from semsim_pipeline.stages.report import VERSION_FILE
 from semsim_pipeline.stages.score_store import DAMAGED, pair_file, pairs_lock
 from semsim_pipeline.store.embedding_set import DAMAGED as DAMAGED_PART
@@ -26,11 +27,20 @@ from semsim_pipeline.store.manifest import INDEX_NAME
 from semsim_pipeline.store.writer import TEMPORARY, is_leftover
 
 Kind = Literal[
-    "histories", "scores", "pictures", "matrices", "reports", "pointers", "embeddings", "manifests", "temporary files"
+    "histories",
+    "scores",
+    "pictures",
+    "matrices",
+    "reports",
+    "pointers",
+    "embeddings",
+    "hashes",
+    "manifests",
+    "temporary files",
 ]
 FOLDER = re.compile(r"[0-9a-f]{32}")
 FILE = re.compile(r"[0-9a-f]{32}\.(parquet|json)")
-OURS = ("manifests", "embeddings", "backgrounds", "pipeline", "scores", "pictures", "matrices", "reports")
+OURS = ("manifests", "embeddings", "hashes", "backgrounds", "pipeline", "scores", "pictures", "matrices", "reports")
 """Folders of a home that semsim alone writes to; datasets may lie beside them."""
 
 
@@ -66,6 +76,7 @@ def collect(home: Path, catalog: Catalog, policy: Policy, *, delete: bool) -> It
     yield from sweep.reports()
     yield from sweep.pointers()
     yield from sweep.sets()
+    yield from sweep.hashes()
     yield from sweep.manifests()
     yield from sweep.temporary()
 
@@ -121,6 +132,18 @@ class _Sweep:
                     yield InUse(path=folder)
                     continue
                 yield from (self._of_set(dropped) for dropped in self._dropped(folder))
+
+    def hashes(self) -> Iterator[Garbage]:
+        """Files of perceptual hashes that no current code makes, or that hold no image of a manifest."""
+        current = image_hashes(self._home).folder
+        images: LiveImages | None = None
+        for path in sorted((self._home / "hashes").glob("*/hashes-*.parquet")):
+            if path.parent != current:
+                yield from self._file("hashes", path, "of another version of the code")
+                continue
+            images = images or self._references.images()
+            if not images.among(ids_of(path)).any():
+                yield from self._file("hashes", path, "none of its images is in a manifest")
 
     def manifests(self) -> Iterator[Garbage | InUse]:
         """Versions of datasets that are not the current ones, and the index of a source of which none stays."""

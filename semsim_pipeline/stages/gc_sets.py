@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.stages.references import LiveImages, Policy, References
@@ -18,6 +18,9 @@ from semsim_pipeline.store.parts import MANIFEST, Part
 from semsim_pipeline.store.reader import read
 from semsim_pipeline.store.schema import SetKey
 from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
+
+if TYPE_CHECKING:
+    import polars as pl
 
 SET = "set.json"
 WORTH_IT = 0.5
@@ -85,7 +88,8 @@ def drop_unneeded_parts(folder: Path, references: References, *, delete: bool) -
     images: LiveImages | None = None
     for part in old:
         images = images or references.images()
-        ids, needed = _needed(folder / part.name, images)
+        ids = ids_of(folder / part.name)
+        needed = images.among(ids)
         if needed.all() or (needed.any() and needed.mean() > 1 - WORTH_IT):
             continue
         kept = int(np.count_nonzero(needed))
@@ -106,14 +110,14 @@ def _is_old(path: Path, policy: Policy) -> bool:
         return False  # the next extraction sees to it
 
 
-def _needed(path: Path, images: LiveImages) -> tuple[list[str], NDArray[np.bool_]]:
+def ids_of(path: Path) -> pl.Series:
+    """The images of a part, or of a file of hashes. Raises StoreError."""
     import polars as pl
 
     try:
-        ids = pl.read_parquet(path, columns=["image_id"])["image_id"]
+        return pl.read_parquet(path, columns=["image_id"])["image_id"]
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"{path} cannot be read: run `semsim verify --repair` first.") from error
-    return ids.to_list(), images.among(ids)
 
 
 def _rewritten(embeddings: EmbeddingSet, part: Part, ids: list[str]) -> list[str]:

@@ -15,7 +15,7 @@ from semsim_pipeline.stages.changes import Change, changes
 from semsim_pipeline.stages.score_store import Event, events_of
 
 if TYPE_CHECKING:
-    from semsim_pipeline.comparison.results import Json
+    from semsim_pipeline.comparison.classes_json import Json
     from semsim_pipeline.plots.base import Picture
 
 GONE = "its result has gone"

@@ -22,11 +22,12 @@ from semsim_pipeline.comparison.score_store import (
     score_inputs,
     score_version,
 )
-from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
+from semsim_pipeline.comparison.selected import Known, SelectedView, select_from_dataset
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.comparison.words import classes_lines, classes_markdown
 from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
+from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.stages.outcome import Failure, Outcome
 from semsim_pipeline.stages.score_store import make_current
@@ -63,7 +64,7 @@ class Planner:
         self._workspace = workspace
         self._encoders: dict[str, EncoderIdentity] = {}
         self._sides: dict[tuple[str, str], SelectedView] = {}
-        self._known: dict[str, KnownIds] = {}
+        self._known: dict[str, Known] = {}
 
     def plan(self, key: str) -> PlannedPair:
         """Raises UnknownNameError, StoreError (not embedded, or embedded from something else), EmptyDatasetError."""
@@ -102,7 +103,9 @@ class Planner:
                 )
             embeddings = EmbeddingSet.at(self._workspace.home, state.key)
             if state.key.digest not in self._known:
-                self._known[state.key.digest] = KnownIds(embeddings)
+                others = next(iter(self._known.values()), None)
+                hashes = image_hashes(self._workspace.home).load() if others is None else others.hashes
+                self._known[state.key.digest] = Known(images=KnownIds(embeddings), hashes=hashes)
             known = self._known[state.key.digest]
             found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings, known)
             self._sides[side.text, alias] = found

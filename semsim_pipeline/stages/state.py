@@ -36,8 +36,9 @@ class DatasetState:
 class EmbeddingState:
     """A dataset that was embedded: on which manifest, with which encoder, and on which background scores rest.
 
-    parts: name to (bytes, last change in ns) of the files that hold its images; as long as they stay as they are,
-    there is nothing to embed. None where an image was left out that the next run looks at again.
+    files: below the home, to (bytes, last change in ns), of the files that hold its images' embeddings, failures and
+    hashes; as long as they stay as they are, there is nothing to embed. None where an image was left out that the next
+    run looks at again.
     """
 
     version: str
@@ -48,7 +49,7 @@ class EmbeddingState:
     schema_version: int
     background: str
     embedded: int
-    parts: Mapping[str, Sequence[int]] | None = None
+    files: Mapping[str, Sequence[int]] | None = None
 
     @property
     def key(self) -> SetKey:

@@ -12,6 +12,7 @@ from pathlib import Path
 from semsim_pipeline.comparison.score_store import find_result, result_file, score_version
 from semsim_pipeline.encoders.background_store import ACTIVE, read_calibration
 from semsim_pipeline.errors import StoreError
+from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.plan import count_embedded
 from semsim_pipeline.extract.records import Progress, Silent
 from semsim_pipeline.stages.matrix import TABLE
@@ -24,6 +25,7 @@ from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.json_file import read_json
 from semsim_pipeline.store.locks import held, locked
 from semsim_pipeline.store.manifest import INDEX_NAME, read_again, read_batches
+from semsim_pipeline.store.reader import digests
 
 RESCORE = "run `semsim rescore`"
 NEXT_SCAN = "remove it; the next run writes it again"
@@ -76,7 +78,18 @@ def verify_home(home: Path, progress: Progress | None = None, *, repair: bool = 
     """
     looking = _Looking(home=home, repair=repair, progress=progress or Silent())
     looking.progress.start("verify", None)
-    for check in (_sets, _manifests, _datasets, _embeddings, _results, _pairs, _pictures, _matrices, _backgrounds):
+    for check in (
+        _sets,
+        _hashes,
+        _manifests,
+        _datasets,
+        _embeddings,
+        _results,
+        _pairs,
+        _pictures,
+        _matrices,
+        _backgrounds,
+    ):
         yield from check(looking)
 
 
@@ -91,6 +104,23 @@ def _sets(looking: _Looking) -> Iterator[Problem]:
 
 def _of_set(looking: _Looking, fault: Fault, *, may_mend: bool) -> Problem:
     return looking.problem(fault.what, fault.remedy, fault.mend if may_mend else None)
+
+
+def _hashes(looking: _Looking) -> Iterator[Problem]:
+    import polars as pl
+
+    store = image_hashes(looking.home)
+    for path in store.files():
+        looking.look()
+        mend = partial(path.unlink, missing_ok=True)
+        try:
+            found = pl.read_parquet(path)
+            whole = found.columns == ["image_id", *store.columns] and len(digests(found["image_id"])) > 0
+        except (OSError, ValueError, pl.exceptions.PolarsError) as error:
+            yield looking.problem(f"{path} cannot be read ({_first(error)})", RESCORE, mend)
+            continue
+        if not whole:
+            yield looking.problem(f"{path} does not hold hashes of images", RESCORE, mend)
 
 
 def _manifests(looking: _Looking) -> Iterator[Problem]:

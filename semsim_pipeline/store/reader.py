@@ -101,7 +101,10 @@ def digests(image_ids: Sequence[str] | pl.Series) -> Digests:
 
 
 class KnownIds:
-    """Which images a set holds, read once and asked often. Memory: 40 bytes an image of the set."""
+    """Which images a set holds, read once and asked often. Memory: 40 bytes an image of the set.
+
+    home: that the set is under.
+    """
 
     def __init__(self, embeddings: EmbeddingSet) -> None:
         self.home = embeddings.home

@@ -72,9 +72,11 @@ def test_unchanged_embeddings_are_known_by_their_files_and_a_lost_one_is_noticed
         assert (first.numbers["embedded"], first.numbers["new_images"]) == (2 * N, 0)
     known = state.read_embedding(workspace.home, "left@classical")
     assert known is not None
-    assert known.parts is not None
-    for name in known.parts:
-        (first.path / name).unlink()
+    assert known.files is not None
+    assert {name.split("/")[0] for name in known.files} == {"embeddings", "hashes"}
+    for name in known.files:
+        if name.startswith("embeddings"):
+            (workspace.home / name).unlink()
     again = embed_dataset(workspace, "left@classical")
     assert (again.numbers["new_images"], again.version) == (2 * N, first.version)
     with monkeypatch.context() as patch:

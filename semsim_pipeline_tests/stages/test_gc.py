@@ -176,7 +176,7 @@ def test_a_set_that_no_comparison_uses_goes_whole_and_can_be_made_again(workspac
     workspace = Workspace.open(workspace.home)
     age(workspace.home)
     kinds = {each.kind for each in gone(workspace)}
-    assert kinds == {"embeddings", "pictures", "matrices", "reports", "pointers", "manifests"}
+    assert kinds == {"embeddings", "hashes", "pictures", "matrices", "reports", "pointers", "manifests"}
     assert not list((workspace.home / "embeddings").rglob("*.parquet"))
     assert len(history_of(workspace.home, "left~right@classical")) == 1, "a history is kept"
     (workspace.home / "catalog.yaml").write_text(CATALOG, encoding="utf-8")

@@ -161,6 +161,7 @@ REPAIRED: list[tuple[Callable[[Path], None], str]] = [
     (not_a_number, "NaN or infinity in 8 rows"),
     (other_images, "holds other images than its name says"),
     (damage("embeddings/*/parts.json"), "parts.json cannot be read"),
+    (damage("hashes/*/*.parquet"), "cannot be read"),
     (damage("manifests/*/index.parquet"), "index.parquet cannot be read"),
     (damage("manifests/*/[0-9a-f]*.parquet"), "cannot be read"),
     (other_rows, "holds other rows than its name says"),
