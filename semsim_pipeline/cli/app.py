@@ -19,11 +19,14 @@ from semsim_pipeline.cli.compare import compare
 from semsim_pipeline.cli.demo import demo
 from semsim_pipeline.cli.embed import embed
 from semsim_pipeline.cli.encoders import encoders
+from semsim_pipeline.cli.gc import gc
+from semsim_pipeline.cli.history import history
 from semsim_pipeline.cli.listing import list_
 from semsim_pipeline.cli.rescore import rescore
 from semsim_pipeline.cli.score import score
 from semsim_pipeline.cli.status import status
 from semsim_pipeline.cli.ui import ui
+from semsim_pipeline.cli.verify import verify
 from semsim_pipeline.errors import SemsimError
 
 FAILED, INTERRUPTED = 1, 130
@@ -44,7 +47,9 @@ def semsim() -> None:
     """
 
 
-for command in (demo, compare, score, embed, catalog, rescore, status, ui, list_, encoders):
+for command in (
+    demo, compare, score, embed, catalog, rescore, status, history, ui, list_, encoders, verify, gc,
+):  # fmt: skip
     semsim.add_command(command)
 
 

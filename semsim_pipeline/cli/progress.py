@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SECONDS_BETWEEN_LINES = 5.0
-STAGES = {"scan": "Reading the list", "embed": "Embedding", "score": "Scoring", "draw": "Drawing"}
-UNITS = {"score": "pairs", "draw": "pairs"}
+STAGES = {"scan": "Reading the list", "embed": "Embedding", "score": "Scoring", "draw": "Drawing", "verify": "Checking"}
+UNITS = {"score": "pairs", "draw": "pairs", "verify": "files"}
 
 
 @contextmanager
@@ -87,7 +87,7 @@ class _Stage:
         if self._name == "scan":
             parts.append(f"{new:,} new")
         elif done and seconds > 1:
-            parts.append(f"{done / seconds:,.1f}/s" if unit == "pairs" else f"{done / seconds:,.0f} images/s")
+            parts.append(f"{done / seconds:,.0f} images/s" if unit == "images" else f"{done / seconds:,.1f}/s")
             if self._total and done < self._total:
                 parts.append(f"{_clock((self._total - done) * seconds / done)} left")
         if failed:

@@ -17,21 +17,24 @@ from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HASHED
+from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
 
 if TYPE_CHECKING:
     import polars as pl
 
 GROUP = "group"
+FACTS = ("size", "width", "height", "format")
+"""What a scan notes of a file beside its content: bytes, pixels, and its format."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelectedView:
     """The embedded rows of one view under one encoder.
 
-    name: the view as asked for. rows: path, image_id, group, size, stamp, locator and the labels, in the manifest's
+    name: the view as asked for. rows: path, image_id, group, FACTS, stamp, locator and the labels, in the manifest's
     order, and the perceptual hash of each. failed: selected rows without an embedding. key: of the embedding set
-    that holds the rows' numbers.   Memory: about 290 bytes a row.
+    that holds the rows' numbers.   Memory: about 310 bytes a row.
     """
 
     name: str
@@ -86,6 +89,14 @@ class SelectedView:
         return digest_of([digest.hexdigest(), self.key.digest, self.failed, list(self.class_columns())])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the store holds, looked up once for many views: a set's images, and (None: looked up each time) hashes."""
+
+    images: KnownIds
+    hashes: pl.DataFrame | None = None
+
+
 def select_all(name: str, source: Source, extraction: Extraction, home: Path) -> SelectedView:
     """Every embedded row of a manifest that was scanned for exactly this view."""
     embeddings = EmbeddingSet.at(home, extraction.key)
@@ -95,15 +106,17 @@ def select_all(name: str, source: Source, extraction: Extraction, home: Path) ->
     )
 
 
-def select_from_dataset(dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet) -> SelectedView:
+def select_from_dataset(
+    dataset: DatasetView, view: View, manifest: Path, embeddings: EmbeddingSet, known: Known | None = None
+) -> SelectedView:
     """What a view takes of a dataset whose manifest covers it whole: the same rows as scanning the view itself gives.
 
-    view: filters and a limit on top of the dataset's own.
+    view: filters and a limit on top of the dataset's own. known: of `embeddings`, where many views ask.
     Raises EmptyDatasetError, UnknownNameError (a value that its column does not hold).
     Memory: the manifest's paths, labels and ids.
     """
     frame = selected_rows(dataset, view, manifest)
-    good = _kept(frame.lazy(), embeddings)
+    good = _kept(frame.lazy(), known or Known(images=KnownIds(embeddings)))
     if good.is_empty():
         raise EmptyDatasetError(f"None of the {len(frame)} images in {view.canonical()!r} could be used.")
     return SelectedView(
@@ -143,14 +156,16 @@ def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
     """The manifest's rows that have an embedding, in the manifest's order, with the columns of `SelectedView.rows`."""
     import polars as pl
 
-    return _kept(pl.scan_parquet(manifest), embeddings)
+    return _kept(pl.scan_parquet(manifest), Known(images=KnownIds(embeddings)))
 
 
-def _kept(rows: pl.LazyFrame, embeddings: EmbeddingSet) -> pl.DataFrame:
+def _kept(rows: pl.LazyFrame, known: Known) -> pl.DataFrame:
     import polars as pl
 
-    usable = rows.filter(pl.col("status") == "ok").select(
-        "path", "image_id", GROUP, "size", "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$")
+    usable = (
+        rows.filter(pl.col("status") == "ok")
+        .select("path", "image_id", GROUP, *FACTS, "stamp", "locator", pl.col(f"^{LABEL_PREFIX}.*$"))
+        .collect()
     )
-    kept = usable.join(embeddings.embedded(), on="image_id", how="semi", maintain_order="left").collect()
-    return image_hashes(embeddings.home).joined(kept)
+    kept = usable.filter(pl.Series(known.images.holds(usable["image_id"])))
+    return image_hashes(known.images.home).joined(kept, known.hashes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from types import NoneType, UnionType
 from typing import Literal, Union, get_args, get_origin, get_type_hints
 
@@ -81,5 +82,11 @@ def _typed(value: object, kind: object) -> object:
 def _dataclass(value: object, kind: type) -> object:
     if not isinstance(value, Mapping):
         raise TypeError(f"{value!r} where {kind.__name__} was written")
-    hints = get_type_hints(kind)
+    hints = _hints(kind)
     return kind(**{name: _typed(each, hints[name]) for name, each in value.items()})
+
+
+@cache
+def _hints(kind: type) -> Mapping[str, object]:
+    """The annotated types of a record's fields; looking them up took most of the time of reading a score."""
+    return get_type_hints(kind)

@@ -15,7 +15,7 @@ from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import read_batches
 from semsim_pipeline.store.parts import MANIFEST as PARTS_JSON
 from semsim_pipeline.store.parts import key_of
-from semsim_pipeline.store.reader import read
+from semsim_pipeline.store.reader import KnownIds, read
 from semsim_pipeline.store.schema import PART_ROWS, ROW_GROUP, file_metadata, part_schema
 from semsim_pipeline.store.writer import atomic_file, atomic_file_named_last
 
@@ -79,9 +79,10 @@ def _embedded_batches(extraction: Extraction, embeddings: EmbeddingSet, scope: s
     import polars as pl
 
     group = pl.lit(scope) + pl.col("group")  # null stays null
+    known = KnownIds(embeddings)
     for batch in read_batches(extraction.manifest.path, ["image_id", "path", "group", "status"]):
-        usable = batch.lazy().filter(pl.col("status") == "ok").select("image_id", "path", group.alias("group"))
-        kept = usable.join(embeddings.embedded(), on="image_id", how="semi", maintain_order="left").collect()
+        usable = batch.filter(pl.col("status") == "ok").select("image_id", "path", group.alias("group"))
+        kept = usable.filter(pl.Series(known.holds(usable["image_id"])))
         if len(kept):
             yield kept
 

@@ -56,7 +56,8 @@ def embed_view(
     manifest = manifest or usable_manifest(view, encoder, home, progress)
     embeddings.create()
     with embeddings.working(lambda: progress.say(f"Another process embeds with {encoder.name}; waiting for it.")):
-        embeddings.recover()
+        for lost in embeddings.recover():
+            progress.say(f"{lost} What was in it is embedded again.")
         total = _Totals()
         started = time.perf_counter()
         _embed_missing(view, manifest, embeddings, encoder, (options, progress, total))

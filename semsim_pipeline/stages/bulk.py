@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.errors import SemsimError, UnknownNameError, WorkError, did_you_mean
@@ -13,7 +14,7 @@ from semsim_pipeline.stages.matrix import build_matrix
 from semsim_pipeline.stages.outcome import Failure, Outcome, Stage
 from semsim_pipeline.stages.pictures import draw_many
 from semsim_pipeline.stages.report import write_comparison_page
-from semsim_pipeline.stages.scores import score_pairs
+from semsim_pipeline.stages.scores import Planner, score_pairs
 from semsim_pipeline.stages.workspace import Workspace
 
 Found = Outcome | Failure
@@ -61,9 +62,10 @@ def bring_up_to_date(workspace: Workspace, work: Plan) -> Iterator[Found]:
     yield from flow.waiting("embeddings", work.embeddings, "dataset_manifest", lambda key: [key.rpartition("@")[0]])
     yield from flow.each("embeddings", work.embeddings, embed_dataset)
     yield from flow.waiting("pair_metrics", work.pairs, "embeddings", lambda key: pairs[key].embeddings)
-    yield from flow.many("pair_metrics", work.pairs, score_pairs)
+    planner = Planner(workspace)  # sides are looked up once, to score and to draw
+    yield from flow.many("pair_metrics", work.pairs, partial(score_pairs, planner=planner))
     yield from flow.waiting("pair_plots", work.pairs, "pair_metrics", lambda key: [key])
-    yield from flow.many("pair_plots", work.pairs, draw_many)
+    yield from flow.many("pair_plots", work.pairs, partial(draw_many, planner=planner))
     yield from flow.each("similarity_matrix", list(comparisons), build_matrix)
     yield from flow.waiting("report", list(comparisons), "similarity_matrix", lambda name: [name])
     yield from flow.each("report", list(comparisons), write_comparison_page)

@@ -12,14 +12,14 @@ from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.family import as_family
 from semsim_pipeline.comparison.matrix import SimilarityMatrix, similarity_matrix
 from semsim_pipeline.comparison.results import Comparison as Result
-from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore
-from semsim_pipeline.comparison.words import differs
+from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore, result_file
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
+from semsim_pipeline.metrics.verdict import ALPHA
 from semsim_pipeline.plots.base import PLOTS_VERSION
-from semsim_pipeline.stages.outcome import Outcome, Row
+from semsim_pipeline.stages.outcome import LateRows, Outcome, Row
 from semsim_pipeline.stages.picture_store import keep_pictures, read_pictures
-from semsim_pipeline.stages.score_store import current_score
+from semsim_pipeline.stages.score_store import current_score, current_version
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.writer import atomic_file
 
@@ -44,11 +44,8 @@ class ScoredComparison:
 
     @property
     def version(self) -> str:
-        """Of which pairs there are, what they are called, and their scores."""
-        comparison = self.comparison
-        labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
-        found: list[Plain] = [[key, score.version] for key, score in self.scores.items()]
-        return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
+        """See `comparison_version`."""
+        return comparison_version(self.comparison, {key: score.version for key, score in self.scores.items()})
 
     def matrices(self) -> list[SimilarityMatrix]:
         """One for each alias and encoder that has scores, in the comparison's order.
@@ -71,13 +68,34 @@ class ScoredComparison:
         ]
 
 
+def comparison_version(comparison: Comparison, scores: Mapping[str, str]) -> str:
+    """Of which pairs there are, what they are called, and the versions of their scores."""
+    labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
+    found: list[Plain] = [[key, version] for key, version in scores.items()]
+    return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
+
+
+def scored_versions(home: Path, comparison: Comparison) -> dict[str, str]:
+    """The versions of the scores that a comparison's pairs have now, none of them read.
+
+    Raises StoreError where no pair has a score yet.
+    """
+    found = {key: current_version(home, key) for key in comparison.pairs}
+    scores = {
+        key: version for key, version in found.items() if version is not None and result_file(home, version).is_file()
+    }
+    if not scores:
+        raise StoreError(_unscored(comparison))
+    return scores
+
+
 def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
     """The current scores of a comparison. Raises UnknownNameError; StoreError where no pair has a score yet."""
     comparison = known(workspace.catalog.comparisons, "comparison", name)
     found = {key: current_score(workspace.home, key) for key in comparison.pairs}
     scores = in_family({key: score for key, score in found.items() if score is not None})
     if not scores:
-        raise StoreError(f"No pair of {name} is scored yet: materialise `pair_metrics`, or run `semsim rescore`.")
+        raise StoreError(_unscored(comparison))
     return ScoredComparison(
         comparison=comparison, scores=scores, missing=tuple(key for key, score in found.items() if score is None)
     )
@@ -89,39 +107,48 @@ def in_family(scores: Mapping[str, StoredScore]) -> dict[str, StoredScore]:
     return {key: replace(score, comparison=one) for (key, score), one in zip(scores.items(), family, strict=True)}
 
 
+def _unscored(comparison: Comparison) -> str:
+    return f"No pair of {comparison.name} is scored yet: materialise `pair_metrics`, or run `semsim rescore`."
+
+
 def build_matrix(workspace: Workspace, name: str) -> Outcome:
     """The table and heat maps of a comparison; read back where they are there for exactly these scores.
 
     Raises UnknownNameError; StoreError where no pair has a score yet.
     """
     began = time.perf_counter()
-    scored = scored_comparison(workspace, name)
-    folder = matrix_folder(workspace.home, name, scored.version)
+    comparison = known(workspace.catalog.comparisons, "comparison", name)
+    scores = scored_versions(workspace.home, comparison)
+    version = comparison_version(comparison, scores)
+    folder = matrix_folder(workspace.home, name, version)
     pictures = read_pictures(folder)
     computed = pictures is None or not (folder / TABLE).is_file()
     if pictures is None or computed:
-        pictures = _drawn(scored)
+        scored = scored_comparison(workspace, name)
+        version, scores = scored.version, dict.fromkeys(scored.scores, "")  # a damaged score counts as none
+        folder = matrix_folder(workspace.home, name, version)
+        drawn = _drawn(scored)
         with atomic_file(folder / TABLE) as file:
             tidy(scored).write_parquet(file)
-        keep_pictures(folder, scored.version, pictures)
-    values = [score.comparison.value for score in scored.scores.values() if score.comparison.value is not None]
+        pictures = keep_pictures(folder, version, drawn)
+    values, different = _headlines(folder / TABLE)
     return Outcome(
         stage="similarity_matrix",
         partition=name,
-        version=scored.version,
+        version=version,
         computed=computed,
         seconds=time.perf_counter() - began,
         path=folder / TABLE,
-        row_count=len(scored.scores),
+        row_count=len(scores),
         numbers={
-            "pairs": len(scored.comparison.pairs),
+            "pairs": len(comparison.pairs),
             "scored": len(values),
-            "missing": len(scored.missing),
-            "different": sum(differs(score.comparison) for score in scored.scores.values()),
+            "missing": len(comparison.pairs) - len(scores),
+            "different": different,
             **({"lowest": min(values), "highest": max(values), "mean": sum(values) / len(values)} if values else {}),
         },
-        texts={"title": scored.comparison.title},
-        rows=_rows(scored)[:MOST_ROWS_SHOWN],
+        texts={"title": comparison.title},
+        rows=LateRows(lambda: _rows(scored_comparison(workspace, name))[:MOST_ROWS_SHOWN]),
         pictures=pictures,
     )
 
@@ -169,6 +196,14 @@ def _tested(found: Result) -> tuple[object, ...]:
     if found.similarity is None or family is None:
         return (None, None, None, None, *said)
     return (found.similarity.p_value, family.benjamini_hochberg, family.holm, family.tests, *said)
+
+
+def _headlines(table: Path) -> tuple[list[float], int]:
+    """The scores that have a value, and how many pairs differ beyond chance, every test considered."""
+    import polars as pl
+
+    rows = pl.scan_parquet(table).filter(pl.col("metric") == "similarity").select("value", "p_adjusted").collect()
+    return rows["value"].drop_nulls().to_list(), int((rows["p_adjusted"] <= ALPHA).sum())
 
 
 def _drawn(scored: ScoredComparison) -> tuple[Picture, ...]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
@@ -22,6 +22,32 @@ STAGES: tuple[Stage, ...] = (
 """In the order in which data flows."""
 
 Row = Mapping[str, str | int | float | None]
+
+
+class LateRows(Sequence[Row]):
+    """A table that is made when it is first looked at: of what is unchanged nobody looks at it."""
+
+    def __init__(self, make: Callable[[], Sequence[Row]]) -> None:
+        """make: called once, at most."""
+        self._make = make
+        self._made: Sequence[Row] | None = None
+
+    def __len__(self) -> int:
+        return len(self._rows())
+
+    @overload
+    def __getitem__(self, place: int) -> Row: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[Row]: ...
+
+    def __getitem__(self, place: int | slice) -> Row | Sequence[Row]:
+        return self._rows()[place]
+
+    def _rows(self) -> Sequence[Row]:
+        if self._made is None:
+            self._made = self._make()
+        return self._made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +69,7 @@ class Outcome:
     texts: Mapping[str, str] = field(default_factory=dict)
     rows: Sequence[Row] = ()
     row_count: int | None = None
-    pictures: tuple[Picture, ...] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

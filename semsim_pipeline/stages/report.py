@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.comparison.score_store import StoredScore
+from semsim_pipeline.catalog import Comparison
+from semsim_pipeline.comparison.score_store import StoredScore, find_result
 from semsim_pipeline.fingerprint import digest_of
-from semsim_pipeline.stages.matrix import ScoredComparison, matrix_folder, scored_comparison
+from semsim_pipeline.stages.matrix import (
+    ScoredComparison,
+    comparison_version,
+    matrix_folder,
+    scored_comparison,
+    scored_versions,
+)
 from semsim_pipeline.stages.outcome import Outcome
 from semsim_pipeline.stages.picture_store import read_pictures
 from semsim_pipeline.stages.pictures import pictures_version, stored_pictures
+from semsim_pipeline.stages.score_store import events_of
 from semsim_pipeline.stages.state import read_embedding
-from semsim_pipeline.stages.workspace import Workspace
+from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.json_file import read_json, write_json
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
 
-REPORT_VERSION = 5
+REPORT_VERSION = 6
 """Raised when the page of the same scores and pictures would look different."""
 PAGE, VERSION_FILE = "index.html", "version.json"
 
@@ -31,15 +40,17 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
     A pair whose pictures are not drawn yet is on the page without them. Raises UnknownNameError, StoreError, WorkError.
     """
     began = time.perf_counter()
-    scored = scored_comparison(workspace, name)
-    pictures = {key: _pictures_of(workspace.home, key, score) for key, score in scored.scores.items()}
-    drawn: list[str] = [key for key, found in pictures.items() if found]
-    words = (scored.comparison.title, scored.comparison.description)
-    version = digest_of([REPORT_VERSION, scored.version, *words, *drawn])
+    comparison = known(workspace.catalog.comparisons, "comparison", name)
+    scores = scored_versions(workspace.home, comparison)
+    pictures = {key: _pictures_of(workspace.home, key, version) for key, version in scores.items()}
     page = report_file(workspace.home, name)
     said = read_json(page.with_name(VERSION_FILE))
+    version = _version(comparison, scores, pictures)
     computed = said is None or said.get("version") != version or not page.is_file()
     if computed:
+        scored = scored_comparison(workspace, name)
+        scores = {key: score.version for key, score in scored.scores.items()}  # a damaged score counts as none
+        version = _version(comparison, scores, pictures)
         _write(workspace, scored, pictures, page.parent)
         write_json(page.with_name(VERSION_FILE), {"version": version})
     return Outcome(
@@ -49,10 +60,14 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
         computed=computed,
         seconds=time.perf_counter() - began,
         path=page,
-        row_count=len(scored.scores),
-        numbers={"pairs": len(scored.scores), "with_pictures": len(drawn), "bytes": page.stat().st_size},
-        texts={"title": scored.comparison.title, "page": str(page)},
-        pictures=read_pictures(matrix_folder(workspace.home, name, scored.version)) or (),
+        row_count=len(scores),
+        numbers={
+            "pairs": len(scores),
+            "with_pictures": sum(bool(pictures[key]) for key in scores),
+            "bytes": page.stat().st_size,
+        },
+        texts={"title": comparison.title, "page": str(page)},
+        pictures=read_pictures(matrix_folder(workspace.home, name, comparison_version(comparison, scores))) or (),
     )
 
 
@@ -61,8 +76,26 @@ def report_file(home: Path, name: str) -> Path:
     return home / "reports" / name / PAGE
 
 
-def _pictures_of(home: Path, key: str, score: StoredScore) -> tuple[Picture, ...]:
-    return stored_pictures(home, key, pictures_version(score.version)) or ()
+def _version(comparison: Comparison, scores: Mapping[str, str], pictures: Mapping[str, Sequence[Picture]]) -> str:
+    """Of the page: its scores, its words, and which of its pairs have pictures."""
+    words = (comparison.title, comparison.description)
+    drawn = [key for key in scores if pictures[key]]
+    return digest_of([REPORT_VERSION, comparison_version(comparison, scores), *words, *drawn])
+
+
+def _pictures_of(home: Path, key: str, version: str) -> Sequence[Picture]:
+    return stored_pictures(home, key, pictures_version(version)) or ()
+
+
+def _of_pair(home: Path, key: str, score: StoredScore) -> dict[str, str]:
+    """A pair's small print: its score's version and time, and which score was valid before."""
+    said = {"score": score.version, "scored at": score.scored_at}
+    events = events_of(home, key)
+    before = find_result(home, events[-2].version) if len(events) > 1 else None
+    if before is not None:
+        value = "no value" if before.comparison.value is None else f"{before.comparison.value:.3f}"
+        said["the score before it"] = f"{value} until {events[-1].at[:10]} (semsim history {shlex.quote(key)})"
+    return said
 
 
 def _digests(workspace: Workspace, scored: ScoredComparison) -> dict[str, str]:
@@ -74,7 +107,7 @@ def _digests(workspace: Workspace, scored: ScoredComparison) -> dict[str, str]:
 
 
 def _write(
-    workspace: Workspace, scored: ScoredComparison, pictures: dict[str, tuple[Picture, ...]], folder: Path
+    workspace: Workspace, scored: ScoredComparison, pictures: Mapping[str, Sequence[Picture]], folder: Path
 ) -> None:
     from semsim_pipeline.report.catalogue import ComparisonReport, PairPage, write_comparison_report
 
@@ -94,7 +127,7 @@ def _write(
                     key=key,
                     comparison=score.comparison,
                     pictures=pictures[key],
-                    digests={"score": score.version, "scored at": score.scored_at},
+                    digests=_of_pair(workspace.home, key, score),
                 )
                 for key, score in scored.scores.items()
             ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,17 +22,19 @@ from semsim_pipeline.comparison.score_store import (
     score_inputs,
     score_version,
 )
-from semsim_pipeline.comparison.selected import SelectedView, select_from_dataset
+from semsim_pipeline.comparison.selected import Known, SelectedView, select_from_dataset
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.comparison.words import classes_lines, classes_markdown
 from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
+from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.stages.outcome import Failure, Outcome
 from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import SCHEMA_VERSION
 
 BATCH_BYTES = 2 << 30
@@ -61,6 +64,7 @@ class Planner:
         self._workspace = workspace
         self._encoders: dict[str, EncoderIdentity] = {}
         self._sides: dict[tuple[str, str], SelectedView] = {}
+        self._known: dict[str, Known] = {}
 
     def plan(self, key: str) -> PlannedPair:
         """Raises UnknownNameError, StoreError (not embedded, or embedded from something else), EmptyDatasetError."""
@@ -98,7 +102,12 @@ class Planner:
                     f"{_first_embed(partition)}"
                 )
             embeddings = EmbeddingSet.at(self._workspace.home, state.key)
-            found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings)
+            if state.key.digest not in self._known:
+                others = next(iter(self._known.values()), None)
+                hashes = image_hashes(self._workspace.home).load() if others is None else others.hashes
+                self._known[state.key.digest] = Known(images=KnownIds(embeddings), hashes=hashes)
+            known = self._known[state.key.digest]
+            found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings, known)
             self._sides[side.text, alias] = found
         return found
 
@@ -119,12 +128,15 @@ def score_pair(workspace: Workspace, key: str) -> Outcome:
     return found
 
 
-def score_pairs(workspace: Workspace, keys: Sequence[str]) -> Iterator[Outcome | Failure]:
+def score_pairs(
+    workspace: Workspace, keys: Sequence[str], planner: Planner | None = None
+) -> Iterator[Outcome | Failure]:
     """Score many pairs in one process, each set of embeddings read once; hits first, then batch by batch.
 
-    A pair that fails is a `Failure` and the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
+    planner: one that goes on to be used, so that sides are not looked up again. A pair that fails is a `Failure` and
+    the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
     """
-    planner = Planner(workspace)
+    planner = planner or Planner(workspace)
     waiting: list[PlannedPair] = []
     for key in keys:
         began = time.perf_counter()
@@ -219,18 +231,22 @@ def _outcome(workspace: Workspace, key: str, stored: StoredScore, *, computed: b
 
 
 def _numbers(found: Comparison) -> dict[str, float | int]:
+    """Every number that is worth a line over time; those that are not finite have no place on one."""
     numbers: dict[str, float | int | None] = {"similarity": found.value}
-    if found.similarity is not None:
-        low, high = found.similarity.interval
-        numbers |= {"similarity_low": low, "similarity_high": high, "similarity_floor": found.similarity.floor}
-        numbers |= {"p_value": found.similarity.p_value}
+    headline = found.similarity
+    if headline is not None:
+        low, high = headline.interval
+        numbers |= {"similarity_low": low, "similarity_high": high, "similarity_raw": headline.raw}
+        numbers |= {"similarity_floor": headline.floor, "p_value": headline.p_value}
+        numbers |= {"ceiling_reference": headline.ceiling_reference.value}
+        numbers |= {"ceiling_candidate": headline.ceiling_candidate.value}
     numbers |= {"n_reference": found.reference.n, "n_candidate": found.candidate.n, "overlap": found.overlap}
     numbers |= {"failed_images": found.reference.failed + found.candidate.failed}
     if found.classes is not None:
         numbers |= {"classes_matched": len(found.classes.matches)}
         numbers |= {"classes_mean_similarity": found.classes.mean_similarity}
     numbers |= {name: value.value for name, value in sorted(found.metrics.items())}
-    return {name: value for name, value in numbers.items() if value is not None}
+    return {name: value for name, value in numbers.items() if value is not None and math.isfinite(value)}
 
 
 def _texts(found: Comparison) -> dict[str, str]:

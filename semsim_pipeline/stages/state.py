@@ -6,6 +6,7 @@ a pair is scored on the manifest that its embeddings were made of, whatever a sc
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -33,7 +34,12 @@ class DatasetState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingState:
-    """A dataset that was embedded: on which manifest, with which encoder, and on which background scores rest."""
+    """A dataset that was embedded: on which manifest, with which encoder, and on which background scores rest.
+
+    files: below the home, to (bytes, last change in ns), of the files that hold its images' embeddings, failures and
+    hashes; as long as they stay as they are, there is nothing to embed. None where an image was left out that the next
+    run looks at again.
+    """
 
     version: str
     dataset: DatasetState
@@ -43,6 +49,7 @@ class EmbeddingState:
     schema_version: int
     background: str
     embedded: int
+    files: Mapping[str, Sequence[int]] | None = None
 
     @property
     def key(self) -> SetKey:

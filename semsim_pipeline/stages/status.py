@@ -5,7 +5,6 @@ Dagster shows a partitioned asset as one state; this looks at each pair, and say
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +16,7 @@ from semsim_pipeline.errors import SemsimError
 from semsim_pipeline.extract.plan import embedding_key as set_key
 from semsim_pipeline.extract.plan import missing_rows
 from semsim_pipeline.extract.scan import scan
+from semsim_pipeline.stages.changes import changes
 from semsim_pipeline.stages.score_store import current_score
 from semsim_pipeline.stages.scores import Planner
 from semsim_pipeline.stages.state import EmbeddingState, read_embedding
@@ -115,18 +115,5 @@ def _side_changed(workspace: Workspace, side: Side, state: EmbeddingState, now: 
 
 def _compared(before: Inputs, now: Inputs) -> PairStatus:
     """Fresh where all inputs are equal; else what changed, from what to what."""
-    names = [name for name in now if before.get(name) != now[name]]
-    if not names:
-        return PairStatus(state="fresh")
-    return PairStatus(
-        state="stale", why="; ".join(f"{name}: {_short(before.get(name))} → {_short(now[name])}" for name in names)
-    )
-
-
-def _short(value: str | int | None) -> str:
-    """A value without most of the digits of the hashes in it.
-
-    >>> _short("photos (3 images, 0123456789abcdef0123456789abcdef)")
-    'photos (3 images, 0123456789ab)'
-    """
-    return "none" if value is None else re.sub(r"\b([0-9a-f]{12})[0-9a-f]{12,}\b", r"\1", str(value))
+    found = changes(before, now)
+    return PairStatus(state="stale", why="; ".join(each.text for each in found)) if found else PairStatus(state="fresh")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 log = logging.getLogger(__name__)
+
+EMBED_AGAIN = "Embed the dataset again: `semsim rescore`, or `embeddings` in the UI; only what is lost is embedded."
+DAMAGED = "damaged-"
+"""What the name of a part begins with that was put aside because it cannot be read."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,21 +90,54 @@ class EmbeddingSet:
         parts = self.parts()
         return sum(p.rows for p in parts if p.dim), sum(p.rows for p in parts if not p.dim)
 
-    def embedded(self) -> pl.LazyFrame:
-        """`image_id` of every embedded image, lazily: join it, never collect the embeddings."""
-        return self._ids([part for part in self.parts() if part.dim], ["image_id"])
-
     def failed(self) -> pl.LazyFrame:
         """`image_id` and `error` of every image that could not be decoded."""
-        return self._ids([part for part in self.parts() if not part.dim], ["image_id", "error"])
-
-    def id_batches(self, *, failed: bool) -> Iterator[pl.DataFrame]:
-        """`image_id` of the embedded (or failed) images, a part at a time. Memory: one part's ids."""
         import polars as pl
 
-        for part in self.parts():
-            if bool(part.dim) != failed:
-                yield pl.read_parquet(self.folder / part.name, columns=["image_id"])
+        files = [self.folder / part.name for part in self.parts() if not part.dim]
+        if not files:
+            return pl.LazyFrame(schema=dict.fromkeys(("image_id", "error"), pl.String))
+        return pl.scan_parquet(files).select("image_id", "error")
+
+    def id_batches(self, *, failed: bool) -> Iterator[pl.DataFrame]:
+        """`image_id` of the embedded (or failed) images, a part at a time; twice where its part is replaced meanwhile.
+
+        Raises StoreError. Memory: one part's ids.
+        """
+        import polars as pl
+
+        for part in self.visited(failed=failed):
+            try:
+                batch = pl.read_parquet(self.folder / part.name, columns=["image_id"])
+            except (OSError, pl.exceptions.PolarsError) as error:
+                if self.names(part):
+                    raise StoreError(f"{self.folder / part.name} cannot be read. {EMBED_AGAIN}") from error
+                continue
+            yield batch
+
+    def visited(self, *, failed: bool) -> Iterator[Part]:
+        """The parts with embeddings (or failures), and then those that came in the place of some during the visit."""
+        seen: set[str] = set()
+        while fresh := [part for part in self.parts() if bool(part.dim) != failed and part.name not in seen]:
+            for part in fresh:
+                seen.add(part.name)
+                yield part
+
+    def names(self, part: Part) -> bool:
+        """Whether the manifest names this part now."""
+        return part.name in {each.name for each in self.parts()}
+
+    def replace_parts(self, gone: Sequence[str], fresh: Sequence[str] = ()) -> None:
+        """Name finished files in the place of others and remove these; call it while `working`.
+
+        A kill in between leaves files that the manifest does not name; `recover` removes those whose images are in
+        another part. Raises StoreError where a fresh one is not whole; then nothing is removed.
+        """
+        with self._locked():
+            kept = [part for part in self.parts() if part.name not in gone and part.name not in fresh]
+            self._save([*kept, *(inspect_part(self.folder / name, self.key) for name in fresh)])
+        for name in gone:
+            (self.folder / name).unlink(missing_ok=True)
 
     def name_parts(self, *names: str) -> None:
         """Add finished files to the manifest, replacing it as a whole. Raises StoreError where one is not whole."""
@@ -111,23 +148,33 @@ class EmbeddingSet:
             fresh = [inspect_part(self.folder / name, self.key) for name in names if name not in named]
             self._save([*named.values(), *fresh])
 
-    def recover(self) -> None:
+    def recover(self) -> list[str]:
         """Make manifest and folder agree again after whatever happened; call it while `working`.
 
         Leftovers of killed writers go. A named part that is missing or has another size than when it was named is
-        forgotten, with a warning, and its images count as not embedded. An unnamed part is adopted if it is whole,
-        and removed if it is not or if its images are in another part already.
+        forgotten, with a warning, and its images count as not embedded; so is one that cannot be read any more, which
+        is put aside as `damaged-<name>`. An unnamed part is adopted if it is whole, and removed if it is not or if
+        its images are in another part already. Returns a line for each part that was lost.
         Memory: one part's ids, and about 200 bytes for every image of an unnamed part.
         """
+        from semsim_pipeline.store.audit import audit
+
         remove_leftovers(self.folder)
         with self._locked():
             before = self.parts()
-            kept = [part for part in before if self._present(part)]
+            broken = {each.name: each.problem for each in audit(self) if each.problem is not None}
+            kept = [part for part in before if self._present(part) and not self._put_aside(part, broken)]
             names = {part.name for part in kept}
             strays = [path for path in self._files() if path.name not in names]
             self._adopt(strays, kept)
             if kept != before:
                 self._save(kept)
+            names = {part.name for part in kept}
+            return [
+                broken.get(part.name, f"{self.folder / part.name} is damaged.")
+                for part in before
+                if part.name not in names
+            ]
 
     def working(self, waiting: Callable[[], None] | None = None) -> AbstractContextManager[None]:
         """Hold the set for one run: whoever comes second waits (`waiting` is called once), then finds the work done."""
@@ -158,6 +205,14 @@ class EmbeddingSet:
             return False
         return True
 
+    def _put_aside(self, part: Part, broken: Mapping[str, str]) -> bool:
+        """Whether a named part cannot be read; then it is no part any more, and nothing of it is lost for good."""
+        if part.name not in broken:
+            return False
+        log.warning("%s Put aside; its %d images will be embedded again.", broken[part.name], part.rows)
+        (self.folder / part.name).replace(self.folder / f"{DAMAGED}{part.name}")
+        return True
+
     def _adopt(self, strays: list[Path], kept: list[Part]) -> None:
         """Add the whole ones of the unnamed files to `kept`, in order; remove the others."""
         whole: list[tuple[Part, set[str]]] = []
@@ -185,10 +240,3 @@ class EmbeddingSet:
         import polars as pl
 
         return set(pl.read_parquet(self.folder / part.name, columns=["image_id"])["image_id"])
-
-    def _ids(self, parts: list[Part], columns: list[str]) -> pl.LazyFrame:
-        import polars as pl
-
-        if not parts:
-            return pl.LazyFrame(schema=dict.fromkeys(columns, pl.String))
-        return pl.scan_parquet([self.folder / part.name for part in parts]).select(columns)

@@ -71,23 +71,38 @@ class HashStore:
         """`image_id` of every image with a hash or known to have none, a file at a time."""
         import polars as pl
 
-        for path in self._files():
+        for path in self.files():
             yield pl.read_parquet(path, columns=["image_id"])
 
-    def joined(self, rows: pl.DataFrame) -> pl.DataFrame:
+    def load(self) -> pl.DataFrame:
+        """Every image's hash, for whoever asks `joined` often. Memory: about 100 bytes an image of the store."""
+        import polars as pl
+
+        files = self.files()
+        nothing: dict[str, pl.DataType] = {"image_id": pl.String(), **{name: pl.UInt64() for name in self.columns}}
+        return pl.read_parquet(files).unique("image_id", keep="any") if files else pl.DataFrame(schema=nothing)
+
+    def joined(self, rows: pl.DataFrame, loaded: pl.DataFrame | None = None) -> pl.DataFrame:
         """`rows` with each image's hash (`hash.0` …, null where it is not in the store) and `hashed`; order kept.
 
-        Memory: the rows' hashes, and one pass over the store's files.
+        loaded: of `load`. Memory: the rows' hashes, and one pass over the store's files.
         """
         import polars as pl
 
-        files = self._files()
-        nothing: dict[str, pl.DataType] = {"image_id": pl.String(), **{name: pl.UInt64() for name in self.columns}}
-        table = pl.scan_parquet(files) if files else pl.LazyFrame(schema=nothing)
-        known = table.join(rows.lazy().select("image_id"), on="image_id", how="semi").unique("image_id", keep="any")
+        known = self._known(rows) if loaded is None else loaded.lazy()
         known = known.with_columns(pl.lit(value=True).alias(HASHED))
         found = rows.lazy().join(known, on="image_id", how="left", maintain_order="left")
         return found.with_columns(pl.col(HASHED).fill_null(value=False)).collect()
+
+    def _known(self, rows: pl.DataFrame) -> pl.LazyFrame:
+        """The hashes of these images."""
+        import polars as pl
+
+        files = self.files()
+        if not files:
+            return self.load().lazy()
+        ids = rows.lazy().select("image_id")
+        return pl.scan_parquet(files).join(ids, on="image_id", how="semi").unique("image_id", keep="any")
 
     def of(self, rows: pl.DataFrame) -> NDArray[np.uint64] | None:
         """uint64 [n, words] of rows that `joined` made, zeros where an image has no hash; None for other rows."""
@@ -95,5 +110,6 @@ class HashStore:
             return None
         return np.column_stack([rows[name].fill_null(0).to_numpy() for name in self.columns]).astype(np.uint64)
 
-    def _files(self) -> list[Path]:
+    def files(self) -> list[Path]:
+        """Every file, sorted."""
         return sorted(self.folder.glob("hashes-*.parquet"))

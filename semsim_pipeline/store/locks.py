@@ -33,3 +33,22 @@ def locked(path: Path, *, waiting: Callable[[], None] | None = None) -> Iterator
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold the lock for the block where nobody else does: True; else False at once. Raises StoreError."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        yield False
+        return
+    except OSError as error:
+        raise StoreError(cannot_write(path.parent, error)) from error
+    try:
+        yield True
+    finally:
+        lock.release()

@@ -49,31 +49,63 @@ def write_manifest(folder: Path, labels: Sequence[str], batches: Iterable[pl.Dat
     An equal version is replaced all the same: stamps and locators are not part of it and may have moved.
     Raises StoreError where the disk refuses; then, and when `batches` raises, nothing remains. Memory: one batch.
     """
-    import polars as pl
     import pyarrow.parquet as pq
 
     schema = manifest_schema(labels)
-    digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, *labels]).encode())
-    identity = ["path", "image_id", *(LABEL_PREFIX + name for name in labels), "group", "status"]
-    # Each value is followed by its length in characters, so that no two rows spell alike; null is no text at all.
-    spelled = [pl.concat_str(pl.col(c), pl.lit(":"), pl.col(c).str.len_chars()).fill_null("-") for c in identity]
-    line = pl.concat_str(spelled, separator="|")
+    digest = _Digest(labels)
     rows = failed = 0
-
-    def version() -> str:
-        return digest.hexdigest()[:VERSION_DIGITS]
-
     with (
-        atomic_file_named_last(folder, lambda: f"{version()}.parquet") as file,
+        atomic_file_named_last(folder, lambda: f"{digest.version}.parquet") as file,
         pq.ParquetWriter(file, schema, compression="zstd") as writer,
     ):
         for batch in batches:
-            for text in batch.select(line.alias("line"))["line"]:
-                digest.update(text.encode() + b"\n")
+            digest.add(batch)
             writer.write_table(to_arrow(batch, schema))
             rows += len(batch)
             failed += int((batch["status"] == "failed").sum())
-    return ManifestRef(version=version(), path=folder / f"{version()}.parquet", rows=rows, failed=failed)
+    return ManifestRef(version=digest.version, path=folder / f"{digest.version}.parquet", rows=rows, failed=failed)
+
+
+def read_again(path: Path) -> ManifestRef:
+    """What a manifest holds, its version counted from its rows. Raises StoreError. Memory: one row group."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        names = pq.read_schema(path).names
+    except (OSError, pa.ArrowException) as error:
+        raise StoreError(f"{path} cannot be read ({str(error).splitlines()[0]}).") from error
+    labels = [name.removeprefix(LABEL_PREFIX) for name in names if name.startswith(LABEL_PREFIX)]
+    if names != manifest_schema(labels).names:
+        raise StoreError(f"{path} does not have the columns of a manifest.")
+    digest = _Digest(labels)
+    rows = failed = 0
+    for batch in read_batches(path):
+        digest.add(batch)
+        rows += len(batch)
+        failed += int((batch["status"] == "failed").sum())
+    return ManifestRef(version=digest.version, path=path, rows=rows, failed=failed)
+
+
+class _Digest:
+    """The version of a manifest, over its rows as they come."""
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._digest = hashlib.sha256(json.dumps([SCHEMA_VERSION, *labels]).encode())
+        self._columns = ["path", "image_id", *(LABEL_PREFIX + name for name in labels), "group", "status"]
+
+    def add(self, batch: pl.DataFrame) -> None:
+        import polars as pl
+
+        # Each value is followed by its length in characters, so that no two rows spell alike; null is no text at all.
+        columns = map(pl.col, self._columns)
+        spelled = [pl.concat_str(each, pl.lit(":"), each.str.len_chars()).fill_null("-") for each in columns]
+        for text in batch.select(pl.concat_str(spelled, separator="|").alias("line"))["line"]:
+            self._digest.update(text.encode() + b"\n")
+
+    @property
+    def version(self) -> str:
+        return self._digest.hexdigest()[:VERSION_DIGITS]
 
 
 def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:

@@ -56,7 +56,7 @@ def inspect_part(path: Path, key: SetKey) -> Part:
 
     try:
         size = path.stat().st_size
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
             schema = file.schema_arrow
             ids = file.read(columns=["image_id"]).column("image_id").combine_chunks()
     except (OSError, pa.ArrowException, KeyError) as error:

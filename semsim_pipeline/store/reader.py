@@ -41,9 +41,14 @@ def read_many(
     if dim is None and any(want.total for want in wanted.values()):
         raise StoreError(f"{embeddings.folder} holds no embeddings yet; run `semsim embed` on the dataset first.")
     out = {name: np.empty((want.total, dim or 0), dtype=np.float32) for name, want in wanted.items()}
-    for part in embeddings.parts():
-        if part.dim and any(want.missing for want in wanted.values()):
+    for part in embeddings.visited(failed=False):
+        if not any(want.missing for want in wanted.values()):
+            break
+        try:
             _read_part(embeddings.folder / part.name, part.dim, wanted, out)
+        except StoreError:
+            if embeddings.names(part):
+                raise  # else it was dropped or replaced while this read, and the visit goes on with what is there
     for name, want in wanted.items():
         if want.missing:
             view = f" of {name!r}" if name else ""
@@ -64,7 +69,7 @@ def verify(embeddings: EmbeddingSet) -> list[str]:
         path = embeddings.folder / part.name
         try:
             found, ids = inspect_part(path, embeddings.key), _part_ids(path)
-            finite = not part.dim or all(np.isfinite(rows).all() for _, rows in _groups(path, part.dim))
+            finite = not part.dim or all(np.isfinite(rows).all() for _, rows in row_groups(path, part.dim))
         except StoreError as error:
             problems.append(str(error))
             continue
@@ -93,6 +98,25 @@ def digests(image_ids: Sequence[str] | pl.Series) -> Digests:
     text: str = series.str.join("").item()
     found = np.frombuffer(bytes.fromhex(text), dtype=">u8").astype(np.uint64)
     return found.reshape(-1, 4)
+
+
+class KnownIds:
+    """Which images a set holds, read once and asked often. Memory: 40 bytes an image of the set.
+
+    home: that the set is under.
+    """
+
+    def __init__(self, embeddings: EmbeddingSet) -> None:
+        self.home = embeddings.home
+        found = [digests(batch["image_id"]) for batch in embeddings.id_batches(failed=False)]
+        self._known = _Wanted(np.concatenate(found) if found else np.empty((0, 4), dtype=np.uint64))
+
+    def holds(self, image_ids: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
+        """[n]: whether each of these images is embedded."""
+        ids = digests(image_ids)
+        found = np.zeros(len(ids), dtype=np.bool_)
+        found[self._known.match(ids)[0]] = True
+        return found
 
 
 class _Wanted:
@@ -128,7 +152,7 @@ def _read_part(path: Path, dim: int, wanted: Mapping[str, _Wanted], out: Mapping
     matches = {name: want.match(ids) for name, want in wanted.items()}
     if not any(len(source) for source, _ in matches.values()):
         return
-    for start, rows in _groups(path, dim):
+    for start, rows in row_groups(path, dim):
         for name, (source, target) in matches.items():
             here = (source >= start) & (source < start + len(rows))
             out[name][target[here]] = rows[source[here] - start]
@@ -146,7 +170,7 @@ def _part_ids(path: Path) -> Digests:
         raise _unreadable(path, error) from error
 
 
-def _groups(path: Path, dim: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
+def row_groups(path: Path, dim: int) -> Iterator[tuple[int, NDArray[np.float32]]]:
     """(first row, float32 [g, d]) of each row group, checksums verified."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -74,13 +74,21 @@ def remove_leftovers(folder: Path) -> int:
     """Delete temporary files whose writer is gone; how many. Those of a living writer stay."""
     removed = 0
     for path in folder.glob(f"{TEMPORARY}*"):
-        named = re.match(rf"{re.escape(TEMPORARY)}(\d+)-", path.name)
         with suppress(FileNotFoundError):  # its writer, or another cleaner, was quicker
-            old = time.time() - path.stat().st_mtime > LEFTOVER_SECONDS
-            if old or named is None or not _alive(int(named[1])):
+            if is_leftover(path):
                 path.unlink()
                 removed += 1
     return removed
+
+
+def is_leftover(path: Path, least_age: float = 0.0) -> bool:
+    """Whether the writer of a temporary file is gone, and wrote to it more than `least_age` seconds ago.
+
+    Raises FileNotFoundError where the file is gone too.
+    """
+    named = re.match(rf"{re.escape(TEMPORARY)}(\d+)-", path.name)
+    age = time.time() - path.stat().st_mtime
+    return age > LEFTOVER_SECONDS or (age >= least_age and (named is None or not _alive(int(named[1]))))
 
 
 def shard_digest(key: SetKey, image_ids: Sequence[str]) -> str:

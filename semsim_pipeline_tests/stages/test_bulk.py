@@ -18,8 +18,10 @@ from semsim_pipeline.comparison import score_store
 from semsim_pipeline.comparison.selected import SelectedView
 from semsim_pipeline.errors import StoreError, UnknownNameError
 from semsim_pipeline.plots import base as plots
-from semsim_pipeline.stages import scores, state
+from semsim_pipeline.stages import embeddings, scores, state
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
+from semsim_pipeline.stages.embeddings import embed_dataset
+from semsim_pipeline.stages.manifest import refresh_manifest
 from semsim_pipeline.stages.outcome import STAGES, Failure, Outcome
 from semsim_pipeline.stages.score_store import current_score, make_current, pair_file
 from semsim_pipeline.stages.workspace import Workspace
@@ -57,6 +59,31 @@ def test_nothing_changed_computes_nothing_and_reads_no_embedding(
     assert versions == {key: each.version for key, each in before.items() if isinstance(each, Outcome)}
 
 
+def test_unchanged_embeddings_are_known_by_their_files_and_a_lost_one_is_noticed(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("left", "right"):
+        refresh_manifest(workspace, name)
+        assert embed_dataset(workspace, f"{name}@classical").computed
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "embed_view", lambda *_: pytest.fail("the set was looked through"))
+        first, second = (embed_dataset(workspace, f"{name}@classical") for name in ("left", "right"))
+        assert (first.computed, second.computed) == (False, False)
+        assert (first.numbers["embedded"], first.numbers["new_images"]) == (2 * N, 0)
+    known = state.read_embedding(workspace.home, "left@classical")
+    assert known is not None
+    assert known.files is not None
+    assert {name.split("/")[0] for name in known.files} == {"embeddings", "hashes"}
+    for name in known.files:
+        if name.startswith("embeddings"):
+            (workspace.home / name).unlink()
+    again = embed_dataset(workspace, "left@classical")
+    assert (again.numbers["new_images"], again.version) == (2 * N, first.version)
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "embed_view", lambda *_: pytest.fail("right's own files are as they were"))
+        assert not embed_dataset(workspace, "right@classical").computed
+
+
 def test_the_rows_of_a_side_are_hashed_once_for_all_its_pairs(
     workspace: Workspace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -70,7 +97,7 @@ def test_the_rows_of_a_side_are_hashed_once_for_all_its_pairs(
     monkeypatch.setattr(SelectedView, "_version", counted)
     run(workspace)
     assert hashed.keys() >= {"left", "left[label=blobs]"}
-    assert set(hashed.values()) == {2}  # to score, and to draw
+    assert set(hashed.values()) == {1}  # to score and to draw
 
 
 def test_a_touch_computes_nothing(workspace: Workspace) -> None:
@@ -193,11 +220,15 @@ def test_two_writers_of_one_pair_both_stay_in_its_history(workspace: Workspace) 
     key = "left.blobs~left.stripes@classical"
     stored = current_score(workspace.home, key)
     assert stored is not None
-    others = [replace(stored, version=f"{number:064d}") for number in range(24)]
+    others = [replace(stored, version=f"{number:02d}" + 62 * "0") for number in range(24)]
+    for each in others:
+        score_store.result_file(workspace.home, each.version).parent.mkdir(exist_ok=True)
+        score_store.result_file(workspace.home, each.version).touch()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda each: make_current(workspace.home, key, each), others))
     pointer = json.loads(pair_file(workspace.home, key).read_text(encoding="utf-8"))
     assert {event["version"] for event in pointer["history"]} == {each.version for each in (stored, *others)}
+    assert [event["order"] for event in pointer["history"]] == list(range(1, 26))
 
 
 def test_two_aliases_of_one_encoder_stand_side_by_side(workspace: Workspace) -> None:
