@@ -54,11 +54,24 @@ def metrics() -> str:
             "yes" if f.symmetric else "no",
             str(f.min_samples),
             f.cost,
+            f"no: {f.no_null}" if f.no_null else "yes",
             f.source,
         ]
         for f in metric_facts().values()
     ]
-    head = ["metric", "group", "what it says", "closer", "range", "itself", "symmetric", "fewest", "cost", "source"]
+    head = [
+        "metric",
+        "group",
+        "what it says",
+        "closer",
+        "range",
+        "itself",
+        "symmetric",
+        "fewest",
+        "cost",
+        "if equal",
+        "source",
+    ]
     return "# Metrics\n\n" + NOTE + table(head, rows)
 
 

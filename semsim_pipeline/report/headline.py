@@ -30,7 +30,7 @@ def headline_of(matrix: SimilarityMatrix) -> Headline:
     if len(ranked) > 1:
         points.append(f"Least similar: {_pair(ranked[-1])}.")
     points.append(_resolved([cell for *_, cell in ranked]))
-    points.extend(_different([cell for *_, cell in ranked]))
+    points.extend(_different([cell for *_, cell in scored]))
     missing = len(scored) - len(ranked)
     if missing:
         points.append(f"{missing:,} {'has' if missing == 1 else 'have'} no score on this scale.")

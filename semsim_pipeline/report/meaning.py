@@ -53,6 +53,8 @@ def limits_of(facts: MetricFacts) -> str:
         said.append("Not the same with the sides exchanged.")
     if facts.at_identity is None:
         said.append("What equal sets show depends on n: read it beside “if equal”.")
+    if facts.no_null:
+        said.append(f"Without “if equal”: {facts.no_null}.")
     if "background" in facts.needs:
         said.append("Needs the encoder's background.")
     return " ".join(said)
