@@ -103,7 +103,7 @@ def _bandwidth(rows: Rows) -> float:
     from semsim_pipeline.arrays import unit_rows
     from semsim_pipeline.metrics.kernel_sums import median_squared_distance
 
-    return median_squared_distance(unit_rows(rows), generator(0, "bandwidth")) / 2
+    return median_squared_distance(unit_rows(rows), generator(0, "bandwidth")) / 4
 
 
 def _pool() -> Path:
