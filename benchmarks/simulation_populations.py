@@ -16,22 +16,20 @@ from semsim_pipeline.seeding import generator
 Rows = NDArray[np.floating]
 DIM, MODES = 32, 10
 RARE = 0.05
-"""Share of the mode that `dropped` lacks: the last of the mixture, the trucks of CIFAKE."""
+"""Share of what `dropped` lacks: the mixture's last mode; of CIFAKE a cluster of the embeddings, or the trucks."""
 POOL = 10_000
 POOL_FILE = machine.RESULTS / "quick" / "simulation_pool.npz"
-CASES = ("equal", "unlike", "dropped", "shrunk")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Population:
     """draw(rng, case, n, m): a reference of n and a candidate of m rows; `equal`: both of one distribution. `unlike`:
-    truly different. `dropped`: the candidate lacks a mode of 5 %. `shrunk`: its spread around the mean is 0.9 times.
-    bandwidth: s². large(case): both sides as large as can be, what the truth is measured on."""
+    truly different. `dropped`: the candidate lacks a mode of 5 % (`dropped class`: a class, whether or not the encoder
+    sees one in it). `shrunk`: its spread around the mean is 0.9 times. bandwidth: s²."""
 
     name: str
     bandwidth: float
     draw: Callable[[np.random.Generator, str, int, int], tuple[Rows, Rows]]
-    large: Callable[[str], tuple[Rows, Rows]]
 
 
 def _weights(rare: float = 1 / MODES) -> NDArray[np.float64]:
@@ -64,33 +62,28 @@ def mixture() -> Population:
             sides[1] = _shrunk(sides[1], centres.mean(axis=0))
         return sides[0], sides[1]
 
-    def large(case: str) -> tuple[Rows, Rows]:
-        return draw(generator(0, "mixture", "truth", case), case, POOL, POOL)
-
-    return Population(name="mixture", bandwidth=_bandwidth(large("equal")[0]), draw=draw, large=large)
+    some, _ = draw(generator(0, "mixture", "bandwidth"), "equal", POOL, 1)
+    return Population(name="mixture", bandwidth=_bandwidth(some), draw=draw)
 
 
 def cifake() -> Population:
     """CIFAKE through `classical`: `equal` and `shrunk` are of the real images; `unlike` is real against generated."""
     found = np.load(_pool())
-    real, fake, label = found["real"], found["fake"], found["label"]
+    real, fake = found["real"], found["fake"]
+    modes = {"dropped": _cluster(real), "dropped class": found["label"] == MODES - 1}
 
     def draw(rng: np.random.Generator, case: str, n: int, m: int) -> tuple[Rows, Rows]:
         if case == "unlike":
             return real[rng.choice(POOL, n, replace=False)], fake[rng.choice(POOL, m, replace=False)]
         order = rng.permutation(POOL)
-        if case == "dropped":
-            rare = order[label[order] == MODES - 1]
-            common = order[label[order] != MODES - 1]
+        if case in modes:
+            rare, common = order[modes[case][order]], order[~modes[case][order]]
             few = int(rng.binomial(n, RARE))
             return real[np.concatenate([rare[:few], common[: n - few]])], real[common[n : n + m]]
         left, right = real[order[:n]], real[order[n : n + m]]
         return left, _shrunk(right, real.mean(axis=0)) if case == "shrunk" else right
 
-    def large(case: str) -> tuple[Rows, Rows]:
-        return real, fake if case == "unlike" else real
-
-    return Population(name="cifake", bandwidth=_bandwidth(real), draw=draw, large=large)
+    return Population(name="cifake", bandwidth=_bandwidth(real), draw=draw)
 
 
 @cache
@@ -99,11 +92,20 @@ def population(name: str) -> Population:
     return {"mixture": mixture, "cifake": cifake}[name]()
 
 
+def _cluster(rows: Rows) -> NDArray[np.bool_]:
+    """Which rows are of the one of twenty clusters whose share is nearest to 5 %."""
+    from sklearn.cluster import KMeans
+
+    cluster = KMeans(20, n_init=1, random_state=0).fit(rows).labels_
+    sizes = np.bincount(cluster)
+    return np.asarray(cluster == int(np.argmin(np.abs(sizes - RARE * len(rows)))))
+
+
 def _bandwidth(rows: Rows) -> float:
     from semsim_pipeline.arrays import unit_rows
     from semsim_pipeline.metrics.kernel_sums import median_squared_distance
 
-    return median_squared_distance(unit_rows(rows), generator(0, "bandwidth")) / 2
+    return median_squared_distance(unit_rows(rows), generator(0, "bandwidth")) / 4
 
 
 def _pool() -> Path:

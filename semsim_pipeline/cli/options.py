@@ -14,7 +14,7 @@ DEFAULT_ENCODER = "classical"
 
 
 def seed_option(function: F) -> F:
-    """--seed: of the sample that --limit draws, of bootstrap, permutation and split halves."""
+    """--seed: of the sample that --limit draws, of permutation and split halves."""
     return click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of every random draw."
     )(function)

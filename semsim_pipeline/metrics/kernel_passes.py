@@ -54,10 +54,6 @@ class PairSums:
         totals = [np.array([sums.total]) for sums in (self.aa, self.ab, self.bb)]
         return Means.of(layout, once, totals[0], totals[1], totals[2])
 
-    def column_means(self, layout: Layout) -> Means:
-        """The three means for each column of weights."""
-        return Means.of(layout, self.weights, self.aa.forms, self.ab.forms, self.bb.forms)
-
 
 def pair_sums(
     pair: Pair,

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import Embeddings
-from semsim_pipeline.metrics.base import Z_95, EmbeddedSet, Pair
+from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.gap_interval import inverted
 from semsim_pipeline.metrics.kid import cubic_kernel
 from semsim_pipeline.metrics.resampling import set_code
 from semsim_pipeline.metrics.units import own_units
@@ -53,22 +54,6 @@ def kid_interval(pair: Pair, value: float) -> tuple[float, float] | None:
     if not (math.isfinite(at_zero) and math.isfinite(slope)):
         return None
     return inverted(value, at_zero, slope)
-
-
-def inverted(value: float, at_zero: float, slope: float) -> tuple[float, float]:
-    """The ends of {θ: (value - θ)² <= 1.96²·(at_zero + slope·max(θ, 0))}; contains the value.
-
-    >>> inverted(0.0, 1.0, 0.0)
-    (-1.959963984540054, 1.959963984540054)
-    """
-    z2 = Z_95 * Z_95
-    flat = Z_95 * math.sqrt(at_zero)
-    shift = z2 * slope / 2
-    # Beyond 0 the ends solve a quadratic; a value far below 0 is near no distance beyond 0, and it has no root.
-    square = z2 * slope * value + shift * shift + z2 * at_zero
-    root = math.sqrt(max(0.0, square))
-    low, high = value + shift - root, value + shift + root
-    return low if min(low, value) > 0 else value - flat, max(value + flat, high if square > 0 else value)
 
 
 def _sampled(side: EmbeddedSet, seed: int) -> _Sampled:

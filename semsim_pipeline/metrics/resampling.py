@@ -1,4 +1,4 @@
-"""Weights for bootstrap, permutation and split halves: whole units move, drawn by name from one seed.
+"""Weights for permutation and split halves: whole units move, drawn by name from one seed.
 
 Every draw is made for one *side* from that side's own content, never from its role or its rows' order. So exchanging
 the sides or shuffling the rows changes nothing, and a side's weights (and the kernel sums they need) serve all its
@@ -16,7 +16,6 @@ from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.metrics.units import Layout
 from semsim_pipeline.seeding import generator
 
-BOOTSTRAPS = 200
 SPLITS = 25
 MOST_KEPT = 8 << 20
 """Bytes of one side's permutations that are kept for its other pairs; larger ones are cheap beside their sums."""
@@ -51,25 +50,6 @@ def content_order(side: EmbeddedSet) -> NDArray[np.intp]:
         found = np.argsort(side.content_codes, kind="stable")
         side.memo[key] = found
     return found
-
-
-def bootstrap_weights(reference: EmbeddedSet, candidate: EmbeddedSet, layout: Layout, seed: int) -> PairWeights:
-    """How often each row is drawn when units are drawn with replacement: BOOTSTRAPS columns.
-
-    A unit that spans the sides is drawn once for both, so that a set against itself has no spread.
-    """
-    both = "+".join(sorted([set_code(reference), set_code(candidate)]))
-    spanning = _multinomial(generator(seed, "bootstrap", both), len(layout.spanning))
-    sides = []
-    for side, own, twins in (
-        (reference, layout.only_reference, layout.reference),
-        (candidate, layout.only_candidate, layout.candidate),
-    ):
-        by_unit = np.zeros((int(twins.unit.max()) + 1, BOOTSTRAPS), np.uint8)
-        by_unit[own] = _multinomial(generator(seed, "bootstrap", set_code(side)), len(own))
-        by_unit[layout.spanning] = spanning
-        sides.append(by_unit[twins.unit])
-    return PairWeights(reference=sides[0], candidate=sides[1])
 
 
 def permutation_swaps(
@@ -127,15 +107,6 @@ def split_halves(side: EmbeddedSet, unit: NDArray[np.int64], half: int, seed: in
         chosen = np.zeros((len(units), 3), np.uint8)
         chosen[order[:half], 0] = chosen[order[half : 2 * half], 1] = chosen[order[: 2 * half], 2] = 1
         out[:, 3 * number : 3 * number + 3] = chosen[index.reshape(-1)]
-    return out
-
-
-def _multinomial(rng: np.random.Generator, units: int) -> Weights:
-    """Counts of `units` draws with replacement out of `units`: uint8 [units, BOOTSTRAPS]."""
-    out = np.zeros((units, BOOTSTRAPS), np.uint8)
-    for column in range(BOOTSTRAPS if units else 0):
-        counts = np.bincount(rng.integers(units, size=units), minlength=units)
-        out[:, column] = np.minimum(counts, 255)
     return out
 
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.gap_interval import similarity_interval
 from semsim_pipeline.metrics.kernel_passes import CosineWatch, PairSums, Wanted, pair_sums, sums_within
 from semsim_pipeline.metrics.kernel_sums import (
     ROUNDING,
@@ -27,7 +28,6 @@ from semsim_pipeline.metrics.kernel_sums import (
 from semsim_pipeline.metrics.large_sets import for_pairs
 from semsim_pipeline.metrics.resampling import (
     PairWeights,
-    bootstrap_weights,
     permutation_swaps,
     set_code,
     split_halves,
@@ -35,7 +35,6 @@ from semsim_pipeline.metrics.resampling import (
 from semsim_pipeline.metrics.similarity_spread import (
     Means,
     ceiling_of_splits,
-    half_width,
     jackknife,
     permutation_p_value,
 )
@@ -141,28 +140,26 @@ def _similarity(pair: Pair, watch: CosineWatch | None) -> Similarity:
     layout = layout_of(a, b)
     units = (layout.reference.units, layout.candidate.units)
     half = min(own_units(a).units, own_units(b).units) // 2
-    columns = [
-        ("bootstrap", bootstrap_weights(a, b, layout, pair.seed)),
-        _swaps(pair, layout, next(batches(pair.permutations))),
-    ]
+    columns = [_swaps(pair, layout, next(batches(pair.permutations)))]
     halves = (_halves(a, half, pair.seed), _halves(b, half, pair.seed))
-    resampled, swapped = pair_sums(pair, background, layout, columns, halves=halves, watch=watch)
-    means = resampled.point_means(layout)
+    [swapped] = pair_sums(pair, background, layout, columns, halves=halves, watch=watch)
+    means = swapped.point_means(layout)
     means.require_pairs(a.name, b.name)
-    errors = jackknife(layout, resampled.aa, resampled.ab, resampled.bb, means, _inner_sums(pair, background, layout))
-    spread = resampled.column_means(layout)
+    errors = jackknife(layout, swapped.aa, swapped.ab, swapped.bb, means, _inner_sums(pair, background, layout))
+    permuted = Means.of_swaps(layout, swapped.weights, swapped.aa, swapped.ab, swapped.bb)
     raw, cauchy_schwarz = means.similarity, means.cauchy_schwarz
-    width = half_width(errors.similarity, spread.similarities())
-    cs_width = half_width(errors.cauchy_schwarz, spread.cauchy_schwarzes())
+    biased = means.with_selves(units)
     p_value, used = _p_value(pair, background, layout, means, swapped)
     status, reason = _status(background, errors.relative_denominator, units)
     floor = None if background.kappa is None else 2 * background.kappa / (means.k_aa + means.k_bb)
     return Similarity(
         value=None if status == "unreliable" else min(1.0, max(0.0, raw)),
         raw=raw,
-        interval=(raw - width, raw + width),
+        interval=similarity_interval(raw, errors.similarity, 1 - biased.similarity, permuted.similarities()),
         cauchy_schwarz=cauchy_schwarz,
-        cauchy_schwarz_interval=(cauchy_schwarz - cs_width, cauchy_schwarz + cs_width),
+        cauchy_schwarz_interval=similarity_interval(
+            cauchy_schwarz, errors.cauchy_schwarz, 1 - biased.cauchy_schwarz, permuted.cauchy_schwarzes()
+        ),
         floor=floor,
         ceiling_reference=_ceiling(a, background, half, pair.seed),
         ceiling_candidate=_ceiling(b, background, half, pair.seed),

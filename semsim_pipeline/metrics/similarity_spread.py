@@ -74,6 +74,11 @@ class Means:
         """E k(b, b') of the first column."""
         return float(self.bb[0])
 
+    def with_selves(self, units: tuple[int, int]) -> Means:
+        """The same means with every unit also paired with itself (k = 1): S of these never exceeds 1."""
+        n, m = units
+        return Means(ab=self.ab, aa=self.aa + (1 - self.aa) / n, bb=self.bb + (1 - self.bb) / m)
+
     def require_pairs(self, reference: str, candidate: str) -> None:
         """Raises TooFewSamplesError where one of the means has no pair to average, or nothing is near anything."""
         for name, mean in ((reference, self.k_aa), (candidate, self.k_bb)):
@@ -254,13 +259,6 @@ def _stratum_variance(values: Column) -> float:
     if len(values) < 2:
         return 0.0
     return float((len(values) - 1) / len(values) * np.square(values - values.mean()).sum())
-
-
-def half_width(jackknife_variance: float, resampled: Column) -> float:
-    """1.96·√max(2·V_jackknife - V_bootstrap, V_jackknife/2); the bootstrap alone over-covers."""
-    resampled = resampled[np.isfinite(resampled)]
-    bootstrap = float(resampled.var(ddof=1)) if len(resampled) > 1 else jackknife_variance
-    return float(Z_95 * np.sqrt(max(2 * jackknife_variance - bootstrap, jackknife_variance / 2)))
 
 
 def permutation_p_value(observed: float, permuted: Column, tie: float) -> tuple[float, int, bool]:

@@ -90,7 +90,9 @@ def _band(found: Similarity, floor: float, mixing: tuple[float, float] | None) -
         # band, only once the interval lies within it.
         margin = sorted(abs(u - bound) for bound, _ in BANDS if math.isfinite(bound))[1] if point else _inside_best(u)
         reason = f"the interval reaches from {BANDS[worst][1]!r} to {BANDS[best][1]!r}"
-        return _unresolved(reason, images_needed(found.units, (high - low) / 2, margin))
+        return _unresolved(
+            reason, images_needed(found.units, u - low if point == 0 else max(u - low, high - u), margin)
+        )
     capped = max(point, CAP_WITHOUT_MIXING) if mixing is not None and min(mixing) < LEAST_MIXING else point
     if capped != point:
         return Verdict(
@@ -102,7 +104,7 @@ def _band(found: Similarity, floor: float, mixing: tuple[float, float] | None) -
             "at least very similar; to claim that they are indistinguishable the interval's lower end must "
             f"reach u = {INDISTINGUISHABLE}, it is {low:.3f}"
         )
-        return _unresolved(reason, images_needed(found.units, (high - low) / 2, _inside_best(u)))
+        return _unresolved(reason, images_needed(found.units, u - low, _inside_best(u)))
     return Verdict(text=BANDS[point][1])
 
 
@@ -120,10 +122,10 @@ def _unresolved(reason: str, needed: int | None) -> Verdict:
 def images_needed(units: tuple[int, int], half_width: float, margin: float) -> int | None:
     """Independent images *a side* at which an interval is as narrow as the margin; two figures, rounded up.
 
-    units: independent images of the reference and the candidate now. half_width, margin: on one scale. The variance
-    of a difference of two samples goes like 1/n + 1/m, so n and m count through their harmonic mean: with 100 against
-    10,000 images nearly all the noise is the hundred's. Near equality intervals shrink faster than 1/√n: the number is
-    then an upper bound. None where the margin is zero or the answer beyond MOST_IMAGES_NAMED.
+    units: independent images of the reference and the candidate now. half_width: from the score to the interval's end
+    that matters, on the scale of margin. The variance of a difference of two samples goes like 1/n + 1/m, so n and m
+    count through their harmonic mean: with 100 against 10,000 images nearly all the noise is the hundred's. Near
+    equality intervals shrink faster than 1/√n: the number is then an upper bound. None where the margin is zero or the answer beyond MOST_IMAGES_NAMED.
 
     >>> images_needed((100, 100), 0.02, 0.01), images_needed((100, 10_000), 0.02, 0.01)
     (400, 800)

@@ -15,8 +15,9 @@ from scipy.stats import binomtest
 from semsim_pipeline.metrics import kid_interval as module
 from semsim_pipeline.metrics.base import Z_95, EmbeddedSet, Pair
 from semsim_pipeline.metrics.c2st_interval import auc_interval, training_noise
+from semsim_pipeline.metrics.gap_interval import inverted, similarity_interval
 from semsim_pipeline.metrics.kid import kid
-from semsim_pipeline.metrics.kid_interval import inverted, kid_interval
+from semsim_pipeline.metrics.kid_interval import kid_interval
 from semsim_pipeline.metrics.support_interval import CENTRES_NOISE, share_interval
 
 Rows = NDArray[np.float64]
@@ -68,6 +69,26 @@ def test_an_inverted_interval_ends_where_the_error_says(value: float, at_zero: f
         reach = Z_95 * math.sqrt(at_zero + slope * max(end, 0.0))
         # Zero is an end where the error jumps from one branch to the other.
         assert end == 0 or abs(value - end) == pytest.approx(reach, rel=1e-6)
+
+
+@given(st.floats(0.3, 1.05), st.floats(1e-8, 1e-3))
+def test_the_headlines_interval_is_of_its_gap(similarity: float, variance: float) -> None:
+    permuted = 1 + math.sqrt(variance / 2) * np.random.default_rng(0).normal(size=99)
+    low, high = similarity_interval(similarity, variance, max(1 - similarity, 0.0) + 0.01, permuted)
+    assert low <= similarity <= high
+    # Where the sets are equal the relabelled spread is all there is.
+    assert high >= min(1.0, similarity + 1.9 * float(permuted.std(ddof=1)) * 0.9)
+
+
+def test_far_from_equality_the_headlines_interval_is_the_jackknifes() -> None:
+    permuted = 1 + 1e-5 * np.random.default_rng(0).normal(size=99)
+    low, high = similarity_interval(0.6, 1e-4, 0.4, permuted)
+    assert (low, high) == pytest.approx((0.6 - Z_95 * 0.01, 0.6 + Z_95 * 0.01), abs=0.0006)
+
+
+def test_without_any_spread_the_headlines_interval_is_its_value() -> None:
+    assert similarity_interval(1.0, 0.0, 0.0, np.ones(99)) == (1.0, 1.0)
+    assert similarity_interval(0.9, 0.0, 0.1, np.full(99, np.nan)) == (0.9, 0.9)
 
 
 def test_more_images_make_kid_surer_and_copies_do_not() -> None:
