@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semsim_pipeline.fingerprint import digest_of
-from semsim_pipeline.store.writer import atomic_file, remove_leftovers
+from semsim_pipeline.store.writer import remove_leftovers, write_frame
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,8 +59,7 @@ class HashStore:
             raise ValueError(f"{len(image_ids)} images and hashes {list(hashes.shape)} do not agree")
         columns = {name: hashes[:, word] for word, name in enumerate(self.columns)}
         table = pl.DataFrame({"image_id": list(image_ids), **columns}, schema_overrides={"image_id": pl.String})
-        with atomic_file(path) as file:
-            table.write_parquet(file, compression="zstd", statistics=False)
+        write_frame(path, table)
 
     def recover(self) -> None:
         """Remove what killed writers left."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import secrets
@@ -27,6 +28,7 @@ from semsim_pipeline.store.schema import (
 )
 
 if TYPE_CHECKING:
+    import polars as pl
     import pyarrow as pa
 
 TEMPORARY = ".tmp-"
@@ -68,6 +70,17 @@ def write_text(target: Path, text: str) -> None:
     """Replace a small text file as a whole. Raises StoreError."""
     with atomic_file(target) as file:
         file.write(text.encode())
+
+
+def write_frame(target: Path, frame: pl.DataFrame) -> None:
+    """Replace a small table (Parquet) as a whole. Raises StoreError.
+
+    Made in memory first: polars turns a full disk into an error of its own.  Memory: the file.
+    """
+    made = io.BytesIO()
+    frame.write_parquet(made, compression="zstd", statistics=False)
+    with atomic_file(target) as file:
+        file.write(made.getbuffer())
 
 
 def remove_leftovers(folder: Path) -> int:
