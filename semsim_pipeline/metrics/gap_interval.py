@@ -40,8 +40,8 @@ def similarity_interval(
 
     permuted: S of relabelled rows, whose variance v is that of S where the distributions are equal. The jackknife
     counts that part twice (it is of second order) and the part that grows with the gap once: what is over 2v, per gap,
-    is the slope. A gap within SMALLEST_GAP standard deviations of 0 is mostly noise and would make a wild slope: it counts as
-    so much.
+    is the slope. A gap within SMALLEST_GAP standard deviations of 0 is mostly noise and would make a wild slope: it
+    counts as so much.
     """
     permuted = permuted[np.isfinite(permuted)]
     at_zero = float(permuted.var(ddof=1)) if len(permuted) > 1 else jackknife_variance
