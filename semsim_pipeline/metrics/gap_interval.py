@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.metrics.base import Z_95
 
+SMALLEST_GAP = 2.0
+
 
 def inverted(value: float, at_zero: float, slope: float) -> tuple[float, float]:
     """The ends of {θ: (value - θ)² <= 1.96²·(at_zero + slope·max(θ, 0))}; contains the value.
@@ -32,17 +34,19 @@ def inverted(value: float, at_zero: float, slope: float) -> tuple[float, float]:
 
 
 def similarity_interval(
-    similarity: float, jackknife_variance: float, biased_gap: float, permuted: NDArray[np.float64]
+    similarity: float, jackknife_variance: float, permuted: NDArray[np.float64]
 ) -> tuple[float, float]:
     """95 % interval of S, on its raw scale, by the gap 1 - S; contains S.
 
-    permuted: S of relabelled rows, whose variance is that of S where the distributions are equal. The jackknife's is
-    about twice that there, and right where the sets lie apart: divided by `biased_gap` (1 - S with every row also
-    paired with itself, which chance never makes negative), it is how the variance grows with the gap.
+    permuted: S of relabelled rows, whose variance v is that of S where the distributions are equal. The jackknife
+    counts that part twice (it is of second order) and the part that grows with the gap once: what is over 2v, per gap,
+    is the slope. A gap within SMALLEST_GAP standard deviations of 0 is mostly noise and would make a wild slope: it
+    counts as so much.
     """
     permuted = permuted[np.isfinite(permuted)]
     at_zero = float(permuted.var(ddof=1)) if len(permuted) > 1 else jackknife_variance
-    slope = jackknife_variance / biased_gap if biased_gap > 0 else 0.0
+    gap = max(1 - similarity, SMALLEST_GAP * math.sqrt(at_zero))
+    slope = max(0.0, jackknife_variance - 2 * at_zero) / gap if gap > 0 else 0.0
     low, high = inverted(1 - similarity, at_zero, slope)
     # 1 - (1 - S) may miss S by rounding.
     return min(similarity, 1 - high), max(similarity, 1 - low)

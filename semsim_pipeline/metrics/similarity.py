@@ -148,18 +148,15 @@ def _similarity(pair: Pair, watch: CosineWatch | None) -> Similarity:
     errors = jackknife(layout, swapped.aa, swapped.ab, swapped.bb, means, _inner_sums(pair, background, layout))
     permuted = Means.of_swaps(layout, swapped.weights, swapped.aa, swapped.ab, swapped.bb)
     raw, cauchy_schwarz = means.similarity, means.cauchy_schwarz
-    biased = means.with_selves(units)
     p_value, used = _p_value(pair, background, layout, means, swapped)
     status, reason = _status(background, errors.relative_denominator, units)
     floor = None if background.kappa is None else 2 * background.kappa / (means.k_aa + means.k_bb)
     return Similarity(
         value=None if status == "unreliable" else min(1.0, max(0.0, raw)),
         raw=raw,
-        interval=similarity_interval(raw, errors.similarity, 1 - biased.similarity, permuted.similarities()),
+        interval=similarity_interval(raw, errors.similarity, permuted.similarities()),
         cauchy_schwarz=cauchy_schwarz,
-        cauchy_schwarz_interval=similarity_interval(
-            cauchy_schwarz, errors.cauchy_schwarz, 1 - biased.cauchy_schwarz, permuted.cauchy_schwarzes()
-        ),
+        cauchy_schwarz_interval=similarity_interval(cauchy_schwarz, errors.cauchy_schwarz, permuted.cauchy_schwarzes()),
         floor=floor,
         ceiling_reference=_ceiling(a, background, half, pair.seed),
         ceiling_candidate=_ceiling(b, background, half, pair.seed),

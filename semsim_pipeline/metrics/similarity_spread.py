@@ -74,11 +74,6 @@ class Means:
         """E k(b, b') of the first column."""
         return float(self.bb[0])
 
-    def with_selves(self, units: tuple[int, int]) -> Means:
-        """The same means with every unit also paired with itself (k = 1): S of these never exceeds 1."""
-        n, m = units
-        return Means(ab=self.ab, aa=self.aa + (1 - self.aa) / n, bb=self.bb + (1 - self.bb) / m)
-
     def require_pairs(self, reference: str, candidate: str) -> None:
         """Raises TooFewSamplesError where one of the means has no pair to average, or nothing is near anything."""
         for name, mean in ((reference, self.k_aa), (candidate, self.k_bb)):

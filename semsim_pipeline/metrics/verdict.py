@@ -125,7 +125,8 @@ def images_needed(units: tuple[int, int], half_width: float, margin: float) -> i
     units: independent images of the reference and the candidate now. half_width: from the score to the interval's end
     that matters, on the scale of margin. The variance of a difference of two samples goes like 1/n + 1/m, so n and m
     count through their harmonic mean: with 100 against 10,000 images nearly all the noise is the hundred's. Near
-    equality intervals shrink faster than 1/√n: the number is then an upper bound. None where the margin is zero or the answer beyond MOST_IMAGES_NAMED.
+    equality intervals shrink faster than 1/√n: the number is then an upper bound. None where the margin is zero or the
+    answer beyond MOST_IMAGES_NAMED.
 
     >>> images_needed((100, 100), 0.02, 0.01), images_needed((100, 10_000), 0.02, 0.01)
     (400, 800)

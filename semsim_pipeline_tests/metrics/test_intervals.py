@@ -74,7 +74,7 @@ def test_an_inverted_interval_ends_where_the_error_says(value: float, at_zero: f
 @given(st.floats(0.3, 1.05), st.floats(1e-8, 1e-3))
 def test_the_headlines_interval_is_of_its_gap(similarity: float, variance: float) -> None:
     permuted = 1 + math.sqrt(variance / 2) * np.random.default_rng(0).normal(size=99)
-    low, high = similarity_interval(similarity, variance, max(1 - similarity, 0.0) + 0.01, permuted)
+    low, high = similarity_interval(similarity, variance, permuted)
     assert low <= similarity <= high
     # Where the sets are equal the relabelled spread is all there is.
     assert high >= min(1.0, similarity + 1.9 * float(permuted.std(ddof=1)) * 0.9)
@@ -82,13 +82,20 @@ def test_the_headlines_interval_is_of_its_gap(similarity: float, variance: float
 
 def test_far_from_equality_the_headlines_interval_is_the_jackknifes() -> None:
     permuted = 1 + 1e-5 * np.random.default_rng(0).normal(size=99)
-    low, high = similarity_interval(0.6, 1e-4, 0.4, permuted)
+    low, high = similarity_interval(0.6, 1e-4, permuted)
     assert (low, high) == pytest.approx((0.6 - Z_95 * 0.01, 0.6 + Z_95 * 0.01), abs=0.0006)
 
 
 def test_without_any_spread_the_headlines_interval_is_its_value() -> None:
-    assert similarity_interval(1.0, 0.0, 0.0, np.ones(99)) == (1.0, 1.0)
-    assert similarity_interval(0.9, 0.0, 0.1, np.full(99, np.nan)) == (0.9, 0.9)
+    assert similarity_interval(1.0, 0.0, np.ones(99)) == (1.0, 1.0)
+    assert similarity_interval(0.9, 0.0, np.full(99, np.nan)) == (0.9, 0.9)
+
+
+def test_a_gap_of_mere_noise_makes_no_wild_slope() -> None:
+    permuted = 1 + 0.01 * np.random.default_rng(0).normal(size=99)
+    for similarity in (0.99999, 1.0, 1.01):
+        low, high = similarity_interval(similarity, 3e-4, permuted)
+        assert high - low < 0.08
 
 
 def test_more_images_make_kid_surer_and_copies_do_not() -> None:
