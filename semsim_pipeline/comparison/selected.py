@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.comparison.confounds import confounds
+from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.datasets.base import Source
 from semsim_pipeline.datasets.resolve import DatasetView, group_scope
 from semsim_pipeline.datasets.selection import Sample
@@ -157,6 +159,11 @@ def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
     import polars as pl
 
     return _kept(pl.scan_parquet(manifest), Known(images=KnownIds(embeddings)))
+
+
+def with_confounds(found: Comparison, reference: SelectedView, candidate: SelectedView) -> Comparison:
+    """The comparison with what the files alone say of the sides; it follows from the contents, as the score does."""
+    return replace(found, confounds=confounds(reference.rows, candidate.rows))
 
 
 def _kept(rows: pl.LazyFrame, known: Known) -> pl.DataFrame:
