@@ -19,6 +19,7 @@ from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HASHED
+from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
 
@@ -128,6 +129,16 @@ def select_from_dataset(
 
 def selected_rows(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFrame:
     """The manifest's rows that a view selects, embedded or not. Raises EmptyDatasetError, UnknownNameError."""
+    with readable(manifest):
+        frame = _filtered(dataset, view, manifest)
+    if frame.is_empty():
+        raise EmptyDatasetError(f"No image of {dataset.name} is in {view.canonical()!r}.")
+    if view.limit is not None and view.limit < len(frame):
+        return _sampled(frame, view.limit, view.seed)
+    return frame
+
+
+def _filtered(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFrame:
     import polars as pl
 
     known = {label: LABEL_PREFIX + label for label in dataset.source.label_columns} | {GROUP: GROUP}
@@ -141,17 +152,18 @@ def selected_rows(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFr
             held = everything.select(found.unique().head(1000)).collect().to_series().to_list()
             raise UnknownNameError(f"{did_you_mean(column, min(missing), held)} (In {view.canonical()!r}.)")
         rows = rows.filter(found.is_in(list(values)))
-    frame = rows.collect()
-    if frame.is_empty():
-        raise EmptyDatasetError(f"No image of {dataset.name} is in {view.canonical()!r}.")
-    if view.limit is not None and view.limit < len(frame):
-        sample = Sample(view.limit, view.seed)
-        paths = frame["path"].to_list()
-        for path in paths:
-            sample.add(path)
-        sample.finish()
-        frame = frame.filter(pl.Series([sample.takes(path) for path in paths]))
-    return frame
+    return rows.collect()
+
+
+def _sampled(frame: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
+    import polars as pl
+
+    sample = Sample(limit, seed)
+    paths = frame["path"].to_list()
+    for path in paths:
+        sample.add(path)
+    sample.finish()
+    return frame.filter(pl.Series([sample.takes(path) for path in paths]))
 
 
 def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from semsim_pipeline.stages.state import EmbeddingState
 from semsim_pipeline.store.audit import PartAudit
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.reader import row_groups
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ def counts_of(
             return EmbeddedCounts(**said["counts"])  # type: ignore[arg-type]
     except (StoreError, KeyError, TypeError):
         pass  # damaged: counted again and written over
-    counts = _counted(state, embeddings, parts)
+    with readable(Path(state.dataset.path)):
+        counts = _counted(state, embeddings, parts)
     write_json(path, {"of": of, "counts": asdict(counts)})
     return counts
 

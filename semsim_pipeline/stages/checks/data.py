@@ -13,6 +13,7 @@ from semsim_pipeline.stages.state import DatasetState, EmbeddingState, read_data
 from semsim_pipeline.stages.workspace import Workspace, known, split_embedding_key
 from semsim_pipeline.store.audit import audit
 from semsim_pipeline.store.embedding_set import EMBED_AGAIN, EmbeddingSet
+from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.schema import LABEL_PREFIX
 
 LEAST_KEPT = 0.5
@@ -156,10 +157,11 @@ def _classes(facts: CheckFacts, at: tuple[str, str], workspace: Workspace, state
 def _values(manifest: Path, column: str) -> set[str]:
     import polars as pl
 
-    rows = pl.scan_parquet(manifest)
-    if column not in rows.collect_schema().names():
-        return set()
-    return set(rows.select(pl.col(column).unique().drop_nulls()).collect().to_series())
+    with readable(manifest):
+        rows = pl.scan_parquet(manifest)
+        if column not in rows.collect_schema().names():
+            return set()
+        return set(rows.select(pl.col(column).unique().drop_nulls()).collect().to_series())
 
 
 def _accounted(facts: CheckFacts, at: tuple[str, str], state: EmbeddingState, counts: EmbeddedCounts) -> CheckResult:
