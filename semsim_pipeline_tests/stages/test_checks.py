@@ -14,7 +14,7 @@ from PIL import Image
 
 from semsim_pipeline.errors import EmptyDatasetError, SemsimError, StoreError, UnknownNameError
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
-from semsim_pipeline.stages.checks import CHECKS, CheckResult, check_comparison, check_stage, counts
+from semsim_pipeline.stages.checks import CHECKS, CheckResult, check_comparison, check_stage, counts, pairs
 from semsim_pipeline.stages.checks.pairs import previous_score
 from semsim_pipeline.stages.embeddings import embed_dataset
 from semsim_pipeline.stages.manifest import refresh_manifest
@@ -299,6 +299,16 @@ def test_the_score_before_is_by_order_not_by_the_clock(scored: Workspace) -> Non
     assert previous_score(scored.home, PAIR) == first
     make_current(scored.home, PAIR, first)  # the old images are back
     assert previous_score(scored.home, PAIR) == second
+
+
+def test_a_score_is_looked_at_once(scored: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = checks(scored, "pair_metrics", PAIR)
+    monkeypatch.setattr(pairs, "current_score", lambda *_: pytest.fail("the score was read"))
+    assert checks(scored, "pair_metrics", PAIR) == first
+    for text in ("{", '{"of": 1}', "[]"):
+        (scored.home / "pipeline" / "checks" / f"{PAIR}.json").write_text(text, encoding="utf-8")
+        with pytest.raises(pytest.fail.Exception):
+            checks(scored, "pair_metrics", PAIR)
 
 
 def test_thresholds_of_all_comparisons_that_name_the_pair(scored: Workspace) -> None:

@@ -9,8 +9,10 @@ from pathlib import Path
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.cautions import Caution, Kind
 from semsim_pipeline.comparison.results import Comparison as Score
-from semsim_pipeline.comparison.score_store import StoredScore, find_result
+from semsim_pipeline.comparison.score_store import StoredScore, find_result, result_file
 from semsim_pipeline.errors import StoreError
+from semsim_pipeline.fingerprint import Plain
+from semsim_pipeline.stages.checks.kept import kept
 from semsim_pipeline.stages.checks.records import CheckFacts, CheckResult, facts_of
 from semsim_pipeline.stages.score_store import current_score, pair_file
 from semsim_pipeline.stages.workspace import Workspace, known
@@ -28,13 +30,26 @@ SAME = ("metric code", "encoder", "background", "seed")
 
 
 def check_pair(workspace: Workspace, key: str) -> list[CheckResult]:
-    """The gates of `pair_metrics` for a pair's valid score. Raises UnknownNameError; StoreError where it has none."""
+    """The gates of `pair_metrics` for a pair's valid score. Raises UnknownNameError; StoreError where it has none.
+
+    The same score under the same thresholds, after the same one, is looked at once (`pipeline/checks`).
+    """
     pair = known(workspace.catalog.pairs, "pair", key)
+    named = [workspace.catalog.comparisons[name] for name in pair.comparisons]
+    current, before = _versions(workspace.home, key)
+    if current is None or not result_file(workspace.home, current).is_file():
+        return _looked_at(workspace, key, named)  # which says what is missing
+    limits: list[Plain] = [[c.name, c.thresholds.similarity, c.thresholds.failed_images] for c in named]
+    path = workspace.home / "pipeline" / "checks" / f"{key}.json"
+    of: list[Plain] = [current, before, limits]
+    return kept(path, "pair_metrics", key, of, lambda: _looked_at(workspace, key, named))
+
+
+def _looked_at(workspace: Workspace, key: str, named: list[Comparison]) -> list[CheckResult]:
     stored = current_score(workspace.home, key)
     if stored is None:
         raise StoreError(f"{key} is not scored yet: materialise `pair_metrics` of it, or run `semsim rescore`.")
     gates = facts_of("pair_metrics")
-    named = [workspace.catalog.comparisons[name] for name in pair.comparisons]
     at = (key, stored.version)
     return [
         *(_caution(gates[name], at, stored.comparison, *CAUTIONS[name]) for name in CAUTIONS),
@@ -49,12 +64,18 @@ def previous_score(home: Path, key: str) -> StoredScore | None:
 
     Raises StoreError where the pair's file is damaged.
     """
+    _, before = _versions(home, key)
+    return None if before is None else find_result(home, before)
+
+
+def _versions(home: Path, key: str) -> tuple[str | None, str | None]:
+    """The pair's valid score and the one before it."""
     pointer: Mapping[str, object] = read_json(pair_file(home, key)) or {}
-    past = pointer.get("history")
+    current, past = pointer.get("current"), pointer.get("history")
     versions = [str(each["version"]) for each in (past if isinstance(past, list) else []) if "version" in each]
     # The last entry is the current one. By place, not by time: a clock may have been set back.
-    before = next((version for version in reversed(versions) if version != pointer.get("current")), None)
-    return None if before is None else find_result(home, before)
+    before = next((version for version in reversed(versions) if version != current), None)
+    return None if current is None else str(current), before
 
 
 def _result(
