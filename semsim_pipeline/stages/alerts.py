@@ -21,7 +21,7 @@ from collections.abc import Iterable, Sequence
 from http.client import HTTPException
 from pathlib import Path
 
-from semsim_pipeline.comparison.results import Json
+from semsim_pipeline.comparison.classes_json import Json
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.stages.checks.records import CheckResult
 from semsim_pipeline.stages.workspace import Workspace
