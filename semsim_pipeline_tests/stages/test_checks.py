@@ -222,7 +222,7 @@ def test_a_hit_reads_no_part_and_counts_nothing(
     workspace, _ = embedded
     first = checks(workspace, "embeddings", "alone@classical")
     monkeypatch.setattr(audits, "inspect_part", lambda *_: pytest.fail("a part was read"))
-    monkeypatch.setattr(counts, "count_embedded", lambda *_: pytest.fail("counted again"))
+    monkeypatch.setattr(counts, "_counted", lambda *_: pytest.fail("counted again"))
     assert checks(workspace, "embeddings", "alone@classical") == first
     counts.counts_file(workspace.home, "alone@classical").write_text("{", encoding="utf-8")
     with pytest.raises(pytest.fail.Exception):

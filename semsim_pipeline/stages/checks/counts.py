@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semsim_pipeline.errors import StoreError
-from semsim_pipeline.extract.plan import count_embedded, failures
 from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.stages.state import EmbeddingState
 from semsim_pipeline.store.audit import PartAudit
@@ -48,8 +47,11 @@ def counts_file(home: Path, partition: str) -> Path:
 def counts_of(
     home: Path, partition: str, state: EmbeddingState, embeddings: EmbeddingSet, parts: Sequence[PartAudit]
 ) -> EmbeddedCounts:
-    """The count for exactly this manifest and these parts; read back where it was made before. Raises StoreError."""
-    files: list[Plain] = [[each.name, each.changed_ns] for each in parts]
+    """The count for exactly this manifest and these parts; read back where it was made before.
+
+    parts: those that hold the dataset's images; what cannot be read holds none. Raises StoreError.
+    """
+    files: list[Plain] = [[each.name, each.changed_ns, each.problem] for each in parts]
     of = digest_of([state.version, state.dataset.version, files])
     path = counts_file(home, partition)
     try:
@@ -67,23 +69,36 @@ def counts_of(
 def _counted(state: EmbeddingState, embeddings: EmbeddingSet, parts: Sequence[PartAudit]) -> EmbeddedCounts:
     import polars as pl
 
-    manifest = state.dataset.manifest
-    failed = int(failures(manifest, embeddings).select(pl.len()).collect().item())
+    rows = pl.scan_parquet(state.dataset.path)
+    opened = rows.filter(pl.col("status") == "ok").select("image_id").collect()
+    whole = [part for part in parts if part.problem is None]
+    embedded, failed = (
+        _ids(embeddings.folder, [part for part in whole if bool(part.dim) == has]) for has in (True, False)
+    )
+    with_numbers = opened.join(embedded, on="image_id", how="semi")
+    undecoded = opened.join(embedded, on="image_id", how="anti").join(failed, on="image_id", how="semi")
     not_finite = zero = 0
-    for part in parts:
-        if part.dim and not part.sound:
+    for part in whole:
+        if not part.sound:
             ids, bad = _bad_rows(embeddings.folder / part.name, part.dim)
-            mine = pl.scan_parquet(manifest.path).filter(pl.col("status") == "ok").select("image_id").collect()
-            here = bad.filter(ids.is_in(mine["image_id"].implode()))
+            here = bad.filter(ids.is_in(opened["image_id"].implode()))
             zero += int(here.sum())
             not_finite += len(here) - int(here.sum())
     return EmbeddedCounts(
-        seen=manifest.rows,
-        embedded=count_embedded(manifest, embeddings),
-        failed=failed,
+        seen=state.dataset.rows,
+        embedded=len(with_numbers),
+        failed=state.dataset.rows - len(opened) + len(undecoded),
         not_finite=not_finite,
         zero=zero,
     )
+
+
+def _ids(folder: Path, parts: Sequence[PartAudit]) -> pl.DataFrame:
+    import polars as pl
+
+    if not parts:
+        return pl.DataFrame(schema={"image_id": pl.String})
+    return pl.scan_parquet([folder / part.name for part in parts]).select("image_id").collect()
 
 
 def _bad_rows(path: Path, dim: int) -> tuple[pl.Series, pl.Series]:
