@@ -7,14 +7,16 @@ import dagster as dg
 from semsim_pipeline.catalog import standing
 from semsim_pipeline.defs.assets import assets_of
 from semsim_pipeline.defs.bulk import rescore
+from semsim_pipeline.defs.checks import checks_of
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.home import semsim_home
 
 _standing = standing(semsim_home())
-
+_partitions = partitions_of(_standing.catalog, _standing.removed)
 defs = dg.Definitions(
-    assets=assets_of(partitions_of(_standing.catalog, _standing.removed)),
+    assets=assets_of(_partitions),
+    asset_checks=checks_of(_partitions),
     jobs=[rescore],
     resources={"workspace": SemsimWorkspace()},
     executor=dg.in_process_executor,

@@ -60,6 +60,10 @@ class MissingWeightsError(WorkError):
     """An encoder whose weights are not on this machine and could not be fetched."""
 
 
+class MissingLibraryError(WorkError):
+    """An encoder whose library is not installed (any more)."""
+
+
 class UnusableWeightsError(WorkError):
     """A checkpoint that is cut short, that would run code when opened, or that belongs to another architecture."""
 

@@ -111,6 +111,9 @@ def _print(console: Console, result: Comparison) -> None:
     overlap = f", {result.overlap:,} in both" if result.overlap else ""
     console.print(f"{a.n:,} and {b.n:,} images{overlap}{failed} · encoder {escape(result.encoder)}", style="dim")
     console.print()
+    for caution in result.cautions:
+        if caution.kind != "too_few":  # the headline itself says that
+            console.print(f"[yellow]Before the score: {escape(caution.message)}.[/]")
     for line in headline_lines(result):
         console.print(line)
     console.print()

@@ -17,8 +17,11 @@ FAILURES_SHOWN = 20
 
 @click.command()
 @click.option("--comparison", metavar="C", help="Only this comparison of the catalogue.")
+@click.option(
+    "--fail-on-drift", is_flag=True, help="Exit with 1 where a score moved beyond its interval or is below a threshold."
+)
 @quiet_option
-def rescore(comparison: str | None, quiet: bool) -> int:
+def rescore(comparison: str | None, fail_on_drift: bool, quiet: bool) -> int:
     """Bring every pair of the catalogue up to date: only what changed is computed.
 
     \b
@@ -30,10 +33,14 @@ def rescore(comparison: str | None, quiet: bool) -> int:
     """
     from semsim_pipeline.home import ensure_home
 
-    return bring_up_to_date(ensure_home(), comparison, quiet=quiet, started_by="semsim rescore")
+    return bring_up_to_date(
+        ensure_home(), comparison, quiet=quiet, started_by="semsim rescore", fail_on_drift=fail_on_drift
+    )
 
 
-def bring_up_to_date(home: Path, comparison: str | None, *, quiet: bool, started_by: str) -> int:
+def bring_up_to_date(
+    home: Path, comparison: str | None, *, quiet: bool, started_by: str, fail_on_drift: bool = False
+) -> int:
     """Run the graph over the catalogue of `home` and print what came out; the exit code."""
     import os
     import time
@@ -65,8 +72,30 @@ def bring_up_to_date(home: Path, comparison: str | None, *, quiet: bool, started
         style="dim",
     )
     _say_failures(found)
+    news = _say_warnings(found)
     console.print(f"Dagster's UI on these runs:  {_ui_command(home)}", markup=False)
-    return 1 if found.failures else 0
+    return 1 if found.failures or (news and fail_on_drift) else 0
+
+
+def _say_warnings(found: Rescored) -> int:
+    """A line for each score that drifted or is too low, one for all that was merely noticed; how many the former."""
+    from collections import Counter
+
+    news = [check for check in found.warned if check.facts.alert]
+    for check in news[:FAILURES_SHOWN]:
+        click.echo(f"semsim: {check.facts.name} failed for {check.partition}: {check.message}", err=True)
+    if len(news) > FAILURES_SHOWN:
+        click.echo(f"semsim: and {len(news) - FAILURES_SHOWN} more scores that drifted or are too low.", err=True)
+    # What is behind is told by the failures above.
+    noticed = Counter(
+        check.facts.name for check in found.warned if not check.facts.alert and check.facts.stage != "report"
+    )
+    if noticed:
+        counts = ", ".join(f"{name} {count:,}" for name, count in sorted(noticed.items()))
+        click.echo(f"semsim: checks that did not pass (`semsim ui` and the reports say why): {counts}.", err=True)
+    if found.untold is not None:
+        click.echo(f"semsim: {found.untold}", err=True)
+    return len(news)
 
 
 def _say_failures(found: Rescored) -> None:

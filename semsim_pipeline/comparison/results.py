@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from semsim_pipeline.comparison.cautions import Caution, cautions_of
 from semsim_pipeline.comparison.classes_json import Json, classes_json
+from semsim_pipeline.comparison.confounds import Confound
 from semsim_pipeline.comparison.encoder_pairs import EncoderPair, pair_json
 from semsim_pipeline.metrics.class_table import ClassTable
 from semsim_pipeline.metrics.similarity import Ceiling, Similarity
@@ -42,7 +44,8 @@ class Comparison:
     headline. background: None where not even a bandwidth could be found. classes: the table of classes and their
     matching, None where there are no labels, where only some metrics were asked for, or where it could not be made,
     then with `classes_reason`. agreement: with the other encoders of one call, on each side's images. adjusted_p: among
-    the pairs or encoders that it is shown with; None for a score alone, which is a family of one.
+    the pairs or encoders that it is shown with; None for a score alone, which is a family of one. confounds: facts of
+    the files that separate the sides, known where there are files.
     """
 
     encoder: str
@@ -61,6 +64,12 @@ class Comparison:
     classes_reason: str | None = None
     agreement: tuple[EncoderPair, ...] = ()
     adjusted_p: AdjustedP | None = None
+    confounds: tuple[Confound, ...] = ()
+
+    @property
+    def cautions(self) -> tuple[Caution, ...]:
+        """Why the score should not be read as it stands, the gravest first."""
+        return cautions_of(self)
 
     @property
     def family(self) -> AdjustedP | None:
@@ -95,6 +104,7 @@ class Comparison:
             "similarity": self._headline(),
             "metrics": {name: _metric(value) for name, value in self.metrics.items()},
             **classes_json(self.classes, self.classes_reason),
+            **({"warnings": [_caution(each) for each in self.cautions]} if self.cautions else {}),
             **({"agreement": [pair_json(each) for each in self.agreement]} if self.agreement else {}),
         }
 
@@ -132,6 +142,10 @@ class Comparison:
             **({} if reason is None else {"reason": reason}),
             **({} if self.verdict.images_needed is None else {"images_needed": self.verdict.images_needed}),
         }
+
+
+def _caution(caution: Caution) -> Json:
+    return {"kind": caution.kind, "message": f"{caution.message}.", "facts": dict(caution.facts)}
 
 
 def _sampled(images: tuple[int, int]) -> Json:

@@ -15,7 +15,7 @@ from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.comparison.family import as_family
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_inputs, score_version
-from semsim_pipeline.comparison.selected import SelectedView, select_all
+from semsim_pipeline.comparison.selected import SelectedView, select_all, with_confounds
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.listing import list_together
 from semsim_pipeline.datasets.resolve import DatasetView
@@ -212,6 +212,7 @@ def _pair_by_pair(
                 permutations=scoring.permutations,
                 clusters=scoring.clusters,
             )
+            comparison = with_confounds(comparison, selected[reference], selected[candidate])
             found = keep_result(home, inputs[number], comparison, time.perf_counter() - began)
             new += 1
             for spec in {reference, candidate}:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.comparison.confounds import confounds
+from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.datasets.base import Source
 from semsim_pipeline.datasets.resolve import DatasetView, group_scope
 from semsim_pipeline.datasets.selection import Sample
@@ -17,6 +19,7 @@ from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HASHED
+from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
 
@@ -126,6 +129,16 @@ def select_from_dataset(
 
 def selected_rows(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFrame:
     """The manifest's rows that a view selects, embedded or not. Raises EmptyDatasetError, UnknownNameError."""
+    with readable(manifest):
+        frame = _filtered(dataset, view, manifest)
+    if frame.is_empty():
+        raise EmptyDatasetError(f"No image of {dataset.name} is in {view.canonical()!r}.")
+    if view.limit is not None and view.limit < len(frame):
+        return _sampled(frame, view.limit, view.seed)
+    return frame
+
+
+def _filtered(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFrame:
     import polars as pl
 
     known = {label: LABEL_PREFIX + label for label in dataset.source.label_columns} | {GROUP: GROUP}
@@ -139,17 +152,18 @@ def selected_rows(dataset: DatasetView, view: View, manifest: Path) -> pl.DataFr
             held = everything.select(found.unique().head(1000)).collect().to_series().to_list()
             raise UnknownNameError(f"{did_you_mean(column, min(missing), held)} (In {view.canonical()!r}.)")
         rows = rows.filter(found.is_in(list(values)))
-    frame = rows.collect()
-    if frame.is_empty():
-        raise EmptyDatasetError(f"No image of {dataset.name} is in {view.canonical()!r}.")
-    if view.limit is not None and view.limit < len(frame):
-        sample = Sample(view.limit, view.seed)
-        paths = frame["path"].to_list()
-        for path in paths:
-            sample.add(path)
-        sample.finish()
-        frame = frame.filter(pl.Series([sample.takes(path) for path in paths]))
-    return frame
+    return rows.collect()
+
+
+def _sampled(frame: pl.DataFrame, limit: int, seed: int) -> pl.DataFrame:
+    import polars as pl
+
+    sample = Sample(limit, seed)
+    paths = frame["path"].to_list()
+    for path in paths:
+        sample.add(path)
+    sample.finish()
+    return frame.filter(pl.Series([sample.takes(path) for path in paths]))
 
 
 def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
@@ -157,6 +171,11 @@ def embedded_rows(embeddings: EmbeddingSet, manifest: Path) -> pl.DataFrame:
     import polars as pl
 
     return _kept(pl.scan_parquet(manifest), Known(images=KnownIds(embeddings)))
+
+
+def with_confounds(found: Comparison, reference: SelectedView, candidate: SelectedView) -> Comparison:
+    """The comparison with what the files alone say of the sides; it follows from the contents, as the score does."""
+    return replace(found, confounds=confounds(reference.rows, candidate.rows))
 
 
 def _kept(rows: pl.LazyFrame, known: Known) -> pl.DataFrame:

@@ -3,17 +3,24 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of what it decorates as objects.
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
+from semsim_pipeline.defs.checks import say
+from semsim_pipeline.defs.evaluations import Evaluations
 from semsim_pipeline.defs.resources import LoggedProgress, SemsimWorkspace
 from semsim_pipeline.defs.results import DATA_VERSION_TAG, event_of
 from semsim_pipeline.defs.watch import Watch, watch
 from semsim_pipeline.errors import SemsimError
 
+if TYPE_CHECKING:
+    from semsim_pipeline.stages.outcome import Failure, Outcome
+
 JOB = "rescore"
 OP = "bring_up_to_date"
+Event = dg.AssetMaterialization | dg.AssetCheckEvaluation
 
 
 class RescoreConfig(dg.Config):
@@ -25,11 +32,15 @@ class RescoreConfig(dg.Config):
 # In no pool: a terminal that was closed over a run would hold its place for ever, and the store's own locks keep two
 # extractions of one encoder apart as it is.
 @dg.op(name=OP, out=dg.Out(dg.Nothing))
-def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, workspace: SemsimWorkspace) -> None:
-    """Scan, embed, score, draw and report whatever changed; an event for each partition that this made current."""
+def bring_up_to_date(
+    context: dg.OpExecutionContext, config: RescoreConfig, workspace: SemsimWorkspace
+) -> Iterator[Event]:
+    """Scan, embed, score, draw and report whatever changed; an event for each partition that this made current, and for
+    each check that says something new. Events are written as they come: what a kill interrupts is known."""
+    from semsim_pipeline.stages.alerts import send_alerts
     from semsim_pipeline.stages.bulk import bring_up_to_date as bulk
     from semsim_pipeline.stages.bulk import plan
-    from semsim_pipeline.stages.outcome import Failure
+    from semsim_pipeline.stages.outcome import Outcome
 
     tally = watch() or Watch(LoggedProgress(context.log))
     try:
@@ -38,26 +49,43 @@ def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, work
     except SemsimError as error:
         tally.error = error
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    recorded = Recorded(context.instance)
+    recorded, evaluations = Recorded(context.instance), Evaluations(context.instance, context.run_id)
     try:
         for found in bulk(where, work):
-            if isinstance(found, Failure):
-                tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
-                context.log.error(tally.failures[-1])
-                continue
-            tally.current += 1
-            tally.computed += found.computed
-            if recorded.version(found.stage, found.partition) != found.version:
-                context.log_event(event_of(found))
+            yield from evaluations.of_stages_before(found.stage)
+            evaluations.add(found.checks)
+            _tally(context.log, tally, found)
+            if isinstance(found, Outcome) and recorded.version(found.stage, found.partition) != found.version:
+                yield event_of(found)
+        yield from evaluations.rest()
+        tally.untold = send_alerts(where, tally.warned)
+    except GeneratorExit:
+        raise  # Dagster stopped listening: whatever broke the run off, it knows why
     except BaseException as error:  # Ctrl-C or a fault of ours: Dagster makes a failed run of it and tells no caller
         tally.error = error
         raise
+    if tally.untold is not None:
+        context.log.warning(tally.untold)
     context.log.info(
         f"{tally.current} partitions are current, {tally.computed} were computed, {len(tally.failures)} failed."
     )
     if tally.failures:
         lines = [f"{len(tally.failures)} partitions failed.", *tally.failures]
         raise dg.Failure(description="\n".join(lines), allow_retries=False)
+
+
+def _tally(log: dg.DagsterLogManager, tally: Watch, found: "Outcome | Failure") -> None:
+    from semsim_pipeline.stages.outcome import Outcome
+
+    if isinstance(found, Outcome):
+        tally.current += 1
+        tally.computed += found.computed
+    else:
+        tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
+        log.error(tally.failures[-1])
+    say(log, found.checks)
+    tally.failures += [f"check {check.line}" for check in found.checks if check.blocks]
+    tally.warned += [check for check in found.checks if not check.passed and not check.blocks]
 
 
 class Recorded:

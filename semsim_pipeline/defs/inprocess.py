@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -15,16 +16,21 @@ from semsim_pipeline.defs.watch import watched_by
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.extract.records import Progress
 
+if TYPE_CHECKING:
+    from semsim_pipeline.stages.checks import CheckResult
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescored:
     """What a run did. current: partitions that are up to date. computed: those that were not before. failures: a line
-    each."""
+    each. warned: failed checks that stop nothing. untold: why news of them did not reach the webhook."""
 
     run_id: str
     current: int
     computed: int
     failures: tuple[str, ...]
+    warned: tuple[CheckResult, ...] = ()
+    untold: str | None = None
 
 
 def rescore_in_process(
@@ -49,10 +55,24 @@ def rescore_in_process(
             # Whoever started it sees how it ends: Dagster's daemon must not start it again behind their back.
             tags={"dagster/max_retries": "0", **(tags or {})},
         )
-        if isinstance(seen.error, dg.DagsterExecutionInterruptedError):
+        if isinstance(seen.error, dg.DagsterExecutionInterruptedError) or _interrupted(run):
             raise KeyboardInterrupt from seen.error
         if seen.error is not None:
             raise seen.error
         if not run.success and not seen.failures:
             raise WorkError(f"The run {run.run_id} broke off; `semsim ui` shows why. What was done before it is kept.")
-        return Rescored(run_id=run.run_id, current=seen.current, computed=seen.computed, failures=tuple(seen.failures))
+        return Rescored(
+            run_id=run.run_id,
+            current=seen.current,
+            computed=seen.computed,
+            failures=tuple(seen.failures),
+            warned=tuple(seen.warned),
+            untold=seen.untold,
+        )
+
+
+def _interrupted(run: dg.ExecuteInProcessResult) -> bool:
+    """Whether Ctrl-C came while Dagster wrote an event, not in our own code."""
+    failed = [event.step_failure_data for event in run.all_events if event.is_step_failure]
+    name = dg.DagsterExecutionInterruptedError.__name__
+    return any(data.error is not None and data.error.cls_name == name for data in failed)

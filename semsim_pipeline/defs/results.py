@@ -84,7 +84,7 @@ def metadata_of(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     for name, text in outcome.texts.items():
         found[name] = dg.MetadataValue.md(text) if "\n" in text else dg.MetadataValue.text(text)
     if outcome.rows:
-        found["table"] = _table(outcome.rows)
+        found["table"] = table(outcome.rows)
     if outcome.row_count is not None:
         found["dagster/row_count"] = dg.MetadataValue.int(outcome.row_count)
     found["dagster/uri"] = dg.MetadataValue.text(outcome.path.as_uri())
@@ -93,7 +93,8 @@ def metadata_of(outcome: Outcome) -> dict[str, dg.MetadataValue]:
     return found
 
 
-def _table(rows: Sequence[Row]) -> dg.MetadataValue:
+def table(rows: Sequence[Row]) -> dg.MetadataValue:
+    """Rows (at least one, of the same columns) as the UI's table."""
     names = list(rows[0])
     kinds = {name: _kind([row[name] for row in rows]) for name in names}
     columns = [dg.TableColumn(name=name, type=kinds[name]) for name in names]

@@ -6,19 +6,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from semsim_pipeline.extract.records import Progress
+
+if TYPE_CHECKING:
+    from semsim_pipeline.stages.checks import CheckResult
 
 
 @dataclass(slots=True)
 class Watch:
     """progress: of the terminal. current, computed: partitions that are up to date, and were not before. failures: a
-    line each, what others wait for first. error: why there was nothing to do at all, or what broke the run off."""
+    line each, what others wait for first. warned: failed checks that stop nothing. untold: why news of them
+    did not reach the webhook. error: why there was nothing to do at all, or what broke the run off."""
 
     progress: Progress
     current: int = 0
     computed: int = 0
     failures: list[str] = field(default_factory=list)
+    warned: list[CheckResult] = field(default_factory=list)
+    untold: str | None = None
     error: BaseException | None = None
 
 

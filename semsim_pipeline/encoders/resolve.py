@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from semsim_pipeline.encoders.base import ENCODERS, Encoder
 from semsim_pipeline.encoders.network import at_precision
 from semsim_pipeline.encoders.precision import split_precision
-from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
+from semsim_pipeline.errors import MissingLibraryError, UnknownNameError, WrongCallError, did_you_mean
 
 
 def resolve_encoder(name: str) -> Encoder:
@@ -13,7 +16,8 @@ def resolve_encoder(name: str) -> Encoder:
     name with `+bf16` after it for that precision.
 
     Raises UnknownNameError (with the nearest name and how the families are spelled), WrongCallError (a family whose
-    rest cannot be read, a precision for what is no network), MissingPathError (a checkpoint that is not there).
+    rest cannot be read, a precision for what is no network), MissingPathError (a checkpoint that is not there),
+    MissingLibraryError (the family's library is not installed any more).
     Weights are not looked for yet.
     """
     plain, precision = split_precision(name)
@@ -26,7 +30,21 @@ def resolve_encoder(name: str) -> Encoder:
     kind = ENCODERS.get(key)
     if colon and not rest:
         raise WrongCallError(f"Encoder {name!r} names a family only; write for example {kind.example!r}.")
-    return kind.resolve(name)
+    with library_of(name):
+        return kind.resolve(name)
+
+
+@contextmanager
+def library_of(name: str) -> Iterator[None]:
+    """A block that imports what an encoder needs: a library that is not there becomes a MissingLibraryError."""
+    try:
+        yield
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0]
+        raise MissingLibraryError(
+            f"Encoder {name!r} needs {library}, which is not installed here or is broken ({error}). Install it beside "
+            "semsim (`pip install semsim-pipeline` brings what the packaged encoders need), or use another encoder."
+        ) from error
 
 
 def short_names() -> list[str]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.datasets.perceptual import HASH_WORDS
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
+from semsim_pipeline.encoders.resolve import library_of
 from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
 from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
 from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSpec
@@ -174,5 +175,6 @@ def _load(encoder: Encoder, fingerprint: str) -> LoadedEncoder:
     key = (encoder.name, fingerprint)
     if key not in _loaded:
         _loaded.clear()
-        _loaded[key] = encoder.load()
+        with library_of(encoder.name):
+            _loaded[key] = encoder.load()
     return _loaded[key]

@@ -16,8 +16,9 @@ from semsim_pipeline.metrics.large_sets import compares_all_pairs, for_pairs, wi
 from semsim_pipeline.metrics.shared_passes import share_passes
 from semsim_pipeline.records import MetricValue, not_computed
 
-SCORE_VERSION = 4
-"""Raised with every change of any metric's value: stored scores of another version are computed again."""
+SCORE_VERSION = 5
+"""Raised with every change of what a score says (a value, a caution beside it): stored scores of another version are
+computed again."""
 
 
 def select(names: Sequence[str] | None) -> list[tuple[MetricFamily, tuple[MetricFacts, ...]]]:

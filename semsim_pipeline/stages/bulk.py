@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.errors import SemsimError, UnknownNameError, WorkError, did_you_mean
+from semsim_pipeline.stages.checks import check_comparison, check_stage
 from semsim_pipeline.stages.embeddings import embed_dataset
 from semsim_pipeline.stages.manifest import refresh_manifest
 from semsim_pipeline.stages.matrix import build_matrix
@@ -53,7 +54,8 @@ def plan(workspace: Workspace, comparisons: Sequence[str] | None = None) -> Plan
 def bring_up_to_date(workspace: Workspace, work: Plan) -> Iterator[Found]:
     """Every partition of the plan in the order of the data's flow, as it is done.
 
-    A partition that fails takes along only what stands on it: those are failures too, which name the first one.
+    A partition that fails, or that a blocking check stops, takes along only what stands on it: those are failures too,
+    which name the first one. Every outcome carries what its checks say.
     """
     flow = _Flow(workspace)
     pairs = workspace.catalog.pairs
@@ -77,14 +79,17 @@ class _Flow:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._broken: dict[tuple[Stage, str], str] = {}
+        self._reasons: dict[str, str] = {}
+        self._behind: dict[str, str] = {}
 
     def each(self, stage: Stage, keys: Sequence[str], run: Callable[[Workspace, str], Outcome]) -> Iterator[Found]:
         """One partition after the other."""
         for key in self._sound(stage, keys):
             try:
-                yield run(self._workspace, key)
+                found: Found = run(self._workspace, key)
             except (SemsimError, OSError, MemoryError) as error:
-                yield self._noted(Failure(stage=stage, partition=key, error=error))
+                found = Failure(stage=stage, partition=key, error=error)
+            yield self._checked(found)
 
     def many(
         self, stage: Stage, keys: Sequence[str], run: Callable[[Workspace, Sequence[str]], Iterator[Found]]
@@ -93,10 +98,10 @@ class _Flow:
         sound = self._sound(stage, keys)
         self._workspace.progress.start(PROGRESS[stage], len(sound))
         failed = new = 0
-        for done, found in enumerate(run(self._workspace, sound), 1):
+        for done, each in enumerate(run(self._workspace, sound), 1):
+            found = self._checked(each)
             if isinstance(found, Failure):
                 failed += 1
-                self._noted(found)
             else:
                 new += found.computed
             self._workspace.progress.update(done=done, failed=failed, new=new)
@@ -110,11 +115,35 @@ class _Flow:
             reason = next((self._broken[below, need] for need in needs(key) if (below, need) in self._broken), None)
             if reason is not None:
                 error = WorkError(f"not done, because {reason} failed")
-                yield self._noted(Failure(stage=stage, partition=key, error=error, upstream=reason))
+                yield self._checked(Failure(stage=stage, partition=key, error=error, upstream=reason))
 
     def _sound(self, stage: Stage, keys: Sequence[str]) -> list[str]:
         return [key for key in keys if (stage, key) not in self._broken]
 
-    def _noted(self, failure: Failure) -> Failure:
-        self._broken[failure.stage, failure.partition] = failure.upstream or f"{failure.stage} of {failure.partition}"
+    def _checked(self, found: Found) -> Found:
+        """With what the checks say; what a blocking one stops counts as broken for what stands on it."""
+        if found.stage == "report":
+            if isinstance(found, Failure):
+                self._note(found)
+            return replace(found, checks=tuple(check_comparison(self._workspace, found.partition, self._behind)))
+        if isinstance(found, Failure):
+            return self._note(found)
+        try:
+            checks = check_stage(self._workspace, found.stage, found.partition)
+        except (SemsimError, OSError) as error:
+            return self._note(Failure(stage=found.stage, partition=found.partition, error=error))
+        stop = next((check for check in checks if check.blocks), None)
+        if stop is not None:
+            gate = f"the check {stop.facts.name} of {found.stage} {found.partition}"
+            self._broken[found.stage, found.partition] = gate
+            self._reasons[gate] = f"{gate}: {stop.message}"
+        return replace(found, checks=tuple(checks))
+
+    def _note(self, failure: Failure) -> Failure:
+        """Remember what broke, with the first reason, and which pairs it leaves behind."""
+        key = failure.upstream or f"{failure.stage} of {failure.partition}"
+        self._broken[failure.stage, failure.partition] = key
+        reason = self._reasons.setdefault(key, f"{key}: {failure.reason}")
+        if failure.stage in PROGRESS:  # the stages whose partitions are pairs
+            self._behind.setdefault(failure.partition, reason)
         return failure

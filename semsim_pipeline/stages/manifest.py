@@ -27,7 +27,14 @@ def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
     view = workspace.dataset(dataset)
     before = read_dataset(workspace.home, dataset)
     ref = scan(view, workspace.home, workspace.progress)
-    state = DatasetState(view=view.key(), version=ref.version, path=str(ref.path), rows=ref.rows, failed=ref.failed)
+    state = DatasetState(
+        view=view.key(),
+        version=ref.version,
+        path=str(ref.path),
+        rows=ref.rows,
+        failed=ref.failed,
+        rows_before=_rows_before(before, view.key(), ref.version),
+    )
     write_state(dataset_file(workspace.home, dataset), state)
     return Outcome(
         stage="dataset_manifest",
@@ -41,6 +48,12 @@ def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
         texts={"source": view.source.kind, "location": view.source.location, "selection": view.name},
         rows=_labels(state, view.source.label_columns),
     )
+
+
+def _rows_before(before: DatasetState | None, view: str, version: str) -> int | None:
+    if before is None or before.view != view:
+        return None
+    return before.rows_before if before.version == version else before.rows
 
 
 def current_manifest(workspace: Workspace, dataset: str) -> DatasetState:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
+    from semsim_pipeline.stages.checks.records import CheckResult
 
 Stage = Literal["dataset_manifest", "embeddings", "pair_metrics", "pair_plots", "similarity_matrix", "report"]
 STAGES: tuple[Stage, ...] = (
@@ -56,7 +57,8 @@ class Outcome:
 
     version: hash of everything that the result depends on; equal versions, equal results. computed: False for a hit.
     numbers: measured values, plotted over time by Dagster. texts: facts in words (Markdown). rows: a table.
-    row_count: of the data behind it. path: what was written. pictures: previews, the most telling first.
+    row_count: of the data behind it. path: what was written. pictures: previews, the most telling first. checks: what
+    the quality gates say, where somebody asked them.
     """
 
     stage: Stage
@@ -70,16 +72,19 @@ class Outcome:
     rows: Sequence[Row] = ()
     row_count: int | None = None
     pictures: Sequence[Picture] = ()
+    checks: tuple[CheckResult, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """One partition that could not be brought up to date. upstream: the failed partition that it waits for, if any."""
+    """One partition that could not be brought up to date. upstream: the failed partition that it waits for, if any.
+    checks: of a comparison, which pairs are behind."""
 
     stage: Stage
     partition: str
     error: Exception
     upstream: str | None = None
+    checks: tuple[CheckResult, ...] = ()
 
     @property
     def reason(self) -> str:

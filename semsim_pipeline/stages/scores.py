@@ -22,7 +22,7 @@ from semsim_pipeline.comparison.score_store import (
     score_inputs,
     score_version,
 )
-from semsim_pipeline.comparison.selected import Known, SelectedView, select_from_dataset
+from semsim_pipeline.comparison.selected import Known, SelectedView, select_from_dataset, with_confounds
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.comparison.words import classes_lines, classes_markdown
 from semsim_pipeline.datasets.decode import DECODE_VERSION
@@ -206,6 +206,7 @@ def _score(workspace: Workspace, planned: PlannedPair, sets: Mapping[str, Embedd
             seed=planned.pair.seed,
             permutations=workspace.permutations(planned.pair.key),
         )
+        found = with_confounds(found, planned.reference, planned.candidate)
         seconds = time.perf_counter() - began
         stored = keep_result(workspace.home, planned.inputs, found, seconds)
         make_current(workspace.home, planned.pair.key, stored)

@@ -18,13 +18,15 @@ from semsim_pipeline.store.schema import SetKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetState:
-    """The manifest of a dataset as of its last scan. view: `DatasetView.key()` of what was scanned."""
+    """The manifest of a dataset as of its last scan. view: `DatasetView.key()` of what was scanned. rows_before: of the
+    version before this one, None where there was none."""
 
     view: str
     version: str
     path: str
     rows: int
     failed: int
+    rows_before: int | None = None
 
     @property
     def manifest(self) -> ManifestRef:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,6 +125,21 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise StoreError(f"{path} cannot be read ({reason}). Remove it; the next run writes it again.") from error
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """A block that asks polars about a manifest: what it says of a damaged file becomes a StoreError."""
+    import polars as pl
+
+    try:
+        yield
+    except (OSError, pl.exceptions.PolarsError) as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise StoreError(
+            f"{path} cannot be read ({reason}). A scan writes it again: `semsim rescore`, or `dataset_manifest` in the "
+            "UI."
+        ) from error
 
 
 def versions(home: Path, source_key: str) -> list[ManifestRef]:

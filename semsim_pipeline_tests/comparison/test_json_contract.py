@@ -32,8 +32,11 @@ def check(found: object) -> None:
         "schema": int, "encoder": str, "encoder_fingerprint": str, "background": (dict, type(None)), "seed": int,
         "versions": dict, "reference": dict, "candidate": dict, "overlap": int, "similarity": dict, "metrics": dict,
     }  # fmt: skip
-    has(found, top, {"classes": dict, "agreement": list})
+    has(found, top, {"classes": dict, "agreement": list, "warnings": list})
     assert isinstance(found, dict)
+    for warning in found.get("warnings", []):
+        has(warning, {"kind": str, "message": str, "facts": dict})
+        assert warning["kind"] in {"confound", "too_few", "duplicates"}
     if "classes" in found:
         _check_classes(found["classes"])
     assert found["schema"] == 1

@@ -72,13 +72,13 @@ def test_each_part_is_read_once_for_all_pairs(sets: dict[str, str], monkeypatch:
     for spec in specs:
         semsim.embed(spec)
     read: Counter[str] = Counter()
-    real = reader._groups
+    real = reader.row_groups
 
     def counting(path: Path, dim: int) -> object:
         read[path.name] += 1
         return real(path, dim)
 
-    monkeypatch.setattr(reader, "_groups", counting)
+    monkeypatch.setattr(reader, "row_groups", counting)
     pairs = [(one, other) for one in specs for other in specs]
     options = CompareOptions(metrics=("mean_cosine",))
     assert len(list(compare_pairs(pairs, "classical", options))) == 9

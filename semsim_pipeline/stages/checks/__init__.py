@@ -1,0 +1,36 @@
+"""Quality gates: plain functions over what the stages wrote, whoever asks (Dagster, `semsim rescore`, `verify`)."""
+
+from __future__ import annotations
+
+from semsim_pipeline.stages.checks.data import check_dataset, check_embeddings
+from semsim_pipeline.stages.checks.pairs import check_pair
+from semsim_pipeline.stages.checks.records import CHECKS, CheckFacts, CheckResult, facts_of
+from semsim_pipeline.stages.checks.standing import check_comparison
+from semsim_pipeline.stages.outcome import Stage
+from semsim_pipeline.stages.workspace import Workspace
+
+__all__ = [
+    "CHECKS",
+    "CheckFacts",
+    "CheckResult",
+    "check_comparison",
+    "check_dataset",
+    "check_embeddings",
+    "check_pair",
+    "check_stage",
+    "facts_of",
+]
+
+
+def check_stage(workspace: Workspace, stage: Stage, partition: str) -> list[CheckResult]:
+    """All gates of one partition of a stage; empty where the stage has none.
+
+    Raises UnknownNameError; StoreError where the stage has no result there yet.
+    """
+    checks = {
+        "dataset_manifest": check_dataset,
+        "embeddings": check_embeddings,
+        "pair_metrics": check_pair,
+        "report": check_comparison,
+    }
+    return checks[stage](workspace, partition) if stage in checks else []
