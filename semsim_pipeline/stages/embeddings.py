@@ -9,6 +9,7 @@ from semsim_pipeline.comparison.backgrounds import background_for
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.extract.run import embed_view
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.stages.failures import noting
 from semsim_pipeline.stages.manifest import current_manifest
 from semsim_pipeline.stages.outcome import Outcome
 from semsim_pipeline.stages.state import EmbeddingState, embedding_file, read_embedding, write_state
@@ -16,6 +17,7 @@ from semsim_pipeline.stages.workspace import Workspace, split_embedding_key
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 
 
+@noting("embeddings")
 def embed_dataset(workspace: Workspace, partition: str) -> Outcome:
     """Embed what is not embedded yet of `dataset@encoder`; nothing where nothing changed.
 

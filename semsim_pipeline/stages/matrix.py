@@ -17,9 +17,10 @@ from semsim_pipeline.comparison.words import differs
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.plots.base import PLOTS_VERSION
+from semsim_pipeline.stages.failures import Failures, Noted
 from semsim_pipeline.stages.outcome import Outcome, Row
-from semsim_pipeline.stages.picture_store import keep_pictures, read_pictures
-from semsim_pipeline.stages.score_store import current_score
+from semsim_pipeline.stages.picture_store import has_pictures, keep_pictures, read_pictures
+from semsim_pipeline.stages.score_store import current_score, current_version
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.writer import atomic_file
 
@@ -28,27 +29,31 @@ if TYPE_CHECKING:
 
     from semsim_pipeline.plots.base import Picture
 
-MATRIX_VERSION = 2
+MATRIX_VERSION = 3
 """Raised when the tidy rows change."""
 TABLE = "scores.parquet"
+TAIL = ("status", "reason", "score_version", "from_before")
 MOST_ROWS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredComparison:
-    """A comparison and the scores that its pairs have now, by key, in order. missing: keys without one."""
+    """A comparison and the scores that its pairs have now, by key, in order. missing: keys without one. failing: why
+    a pair cannot be scored as things are; a score that it has is from before."""
 
     comparison: Comparison
     scores: Mapping[str, StoredScore]
     missing: tuple[str, ...]
+    failing: Mapping[str, Noted]
 
     @property
     def version(self) -> str:
-        """Of which pairs there are, what they are called, and their scores."""
-        comparison = self.comparison
-        labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
-        found: list[Plain] = [[key, score.version] for key, score in self.scores.items()]
-        return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
+        """Of which pairs there are, what they are called, their scores, and which of those are from before."""
+        return _version(self.comparison, {key: each.version for key, each in self.scores.items()}, self.failing)
+
+    def from_before(self, key: str) -> str:
+        """Why a pair's score may no longer be true, "" where it is for what is there now."""
+        return self.failing[key].reason if key in self.failing and key in self.scores else ""
 
     def matrices(self) -> list[SimilarityMatrix]:
         """One for each alias and encoder that has scores, in the comparison's order.
@@ -71,6 +76,30 @@ class ScoredComparison:
         ]
 
 
+def comparison_version(workspace: Workspace, comparison: Comparison, failures: Failures) -> str:
+    """The version of a comparison's matrix without reading a score. Raises StoreError."""
+    found = {key: version for key in comparison.pairs if (version := current_version(workspace.home, key)) is not None}
+    return _version(comparison, found, _failing(workspace, comparison, failures))
+
+
+def _version(comparison: Comparison, scores: Mapping[str, str], failing: Mapping[str, Noted]) -> str:
+    labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
+    found: list[Plain] = [[key, version] for key, version in scores.items()]
+    said: list[Plain] = [[key, each.reason] for key, each in failing.items()]
+    return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found, said])
+
+
+def _failing(workspace: Workspace, comparison: Comparison, failures: Failures) -> dict[str, Noted]:
+    pairs = workspace.catalog.pairs
+    return {key: found for key in comparison.pairs if (found := failures.behind(pairs[key])) is not None}
+
+
+def is_built(home: Path, name: str, version: str) -> bool:
+    """Whether the table and heat maps of exactly this version are there."""
+    folder = matrix_folder(home, name, version)
+    return (folder / TABLE).is_file() and has_pictures(folder)
+
+
 def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
     """The current scores of a comparison. Raises UnknownNameError; StoreError where no pair has a score yet."""
     comparison = known(workspace.catalog.comparisons, "comparison", name)
@@ -79,7 +108,10 @@ def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
     if not scores:
         raise StoreError(f"No pair of {name} is scored yet: materialise `pair_metrics`, or run `semsim rescore`.")
     return ScoredComparison(
-        comparison=comparison, scores=scores, missing=tuple(key for key, score in found.items() if score is None)
+        comparison=comparison,
+        scores=scores,
+        missing=tuple(key for key, score in found.items() if score is None),
+        failing=_failing(workspace, comparison, Failures(workspace.home)),
     )
 
 
@@ -118,12 +150,22 @@ def build_matrix(workspace: Workspace, name: str) -> Outcome:
             "scored": len(values),
             "missing": len(scored.missing),
             "different": sum(differs(score.comparison) for score in scored.scores.values()),
+            "failing": len(scored.failing),
             **({"lowest": min(values), "highest": max(values), "mean": sum(values) / len(values)} if values else {}),
         },
-        texts={"title": scored.comparison.title},
+        texts={"title": scored.comparison.title, **_failing_text(scored)},
         rows=_rows(scored)[:MOST_ROWS_SHOWN],
         pictures=pictures,
     )
+
+
+def _failing_text(scored: ScoredComparison) -> dict[str, str]:
+    """The pairs that cannot be scored at present, for the UI: which, since when, and why."""
+    lines = [
+        f"- `{key}`, {'score from before' if key in scored.scores else 'no score'}, since {each.at}: {each.reason}"
+        for key, each in list(scored.failing.items())[:MOST_ROWS_SHOWN]
+    ]
+    return {"cannot_be_scored": "\n".join(["These pairs cannot be scored as things are:", "", *lines])} if lines else {}
 
 
 def matrix_folder(home: Path, name: str, version: str) -> Path:
@@ -133,10 +175,11 @@ def matrix_folder(home: Path, name: str, version: str) -> Path:
 
 def tidy(scored: ScoredComparison) -> pl.DataFrame:
     """One row a pair and metric: comparison, pair, reference, candidate, encoder, metric, value, low, high, null,
-    p_value, p_adjusted (Benjamini–Hochberg), p_holm, tests, verdict, images_needed, status, reason, score_version.
+    p_value, p_adjusted (Benjamini–Hochberg), p_holm, tests, verdict, images_needed, status, reason, score_version,
+    from_before.
 
     The headline is the metric `similarity`; it alone has a test and a verdict. p_adjusted and p_holm are over the
-    `tests` of this comparison.
+    `tests` of this comparison. from_before: why a score may no longer be true, null where it is for what is there now.
     """
     import polars as pl
 
@@ -144,13 +187,14 @@ def tidy(scored: ScoredComparison) -> pl.DataFrame:
     nothing = (None,) * 6
     for key, score in scored.scores.items():
         found = score.comparison
+        tail = (score.version, scored.from_before(key) or None)
         head = (scored.comparison.name, key, found.reference.name, found.candidate.name, found.encoder)
         interval = (None, None) if found.similarity is None else found.similarity.interval
-        end = (found.status, found.reason, score.version)
+        end = (found.status, found.reason, *tail)
         rows.append((*head, "similarity", found.value, *interval, None, *_tested(found), *end))
         for name, value in sorted(found.metrics.items()):
             low, high = value.interval or (None, None)
-            end = (value.status, value.reason, score.version)
+            end = (value.status, value.reason, *tail)
             rows.append((*head, name, value.value, low, high, value.null, *nothing, *end))
     text, number = pl.String, pl.Float64
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(
@@ -158,7 +202,7 @@ def tidy(scored: ScoredComparison) -> pl.DataFrame:
     )
     schema |= dict.fromkeys(("value", "low", "high", "null", "p_value", "p_adjusted", "p_holm"), number)
     schema |= {"tests": pl.Int64, "verdict": text, "images_needed": pl.Int64}
-    schema |= dict.fromkeys(("status", "reason", "score_version"), text)
+    schema |= dict.fromkeys(TAIL, text)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -195,6 +239,7 @@ def _rows(scored: ScoredComparison) -> list[Row]:
                 "p_adjusted": None if found.family is None else found.family.benjamini_hochberg,
                 "verdict": found.verdict.text,
                 "images": f"{found.reference.n} and {found.candidate.n}",
+                "from_before": scored.from_before(key) or None,
             }
         )
     return sorted(rows, key=lambda row: -1.0 if row["similarity"] is None else float(row["similarity"]), reverse=True)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.score_store import StoredScore
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.stages.matrix import ScoredComparison, matrix_folder, scored_comparison
 from semsim_pipeline.stages.outcome import Outcome
-from semsim_pipeline.stages.picture_store import read_pictures
-from semsim_pipeline.stages.pictures import pictures_version, stored_pictures
+from semsim_pipeline.stages.picture_store import has_pictures, read_pictures
+from semsim_pipeline.stages.pictures import pictures_folder, pictures_version, stored_pictures
+from semsim_pipeline.stages.score_store import current_version
 from semsim_pipeline.stages.state import read_embedding
-from semsim_pipeline.stages.workspace import Workspace
+from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.json_file import read_json, write_json
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
 
-REPORT_VERSION = 4
+REPORT_VERSION = 5
 """Raised when the page of the same scores and pictures would look different."""
 PAGE, VERSION_FILE = "index.html", "version.json"
 
@@ -34,11 +37,9 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
     scored = scored_comparison(workspace, name)
     pictures = {key: _pictures_of(workspace.home, key, score) for key, score in scored.scores.items()}
     drawn: list[str] = [key for key, found in pictures.items() if found]
-    words = (scored.comparison.title, scored.comparison.description)
-    version = digest_of([REPORT_VERSION, scored.version, *words, *drawn])
+    version = _version(scored.comparison, scored.version, drawn)
     page = report_file(workspace.home, name)
-    said = read_json(page.with_name(VERSION_FILE))
-    computed = said is None or said.get("version") != version or not page.is_file()
+    computed = written_version(workspace.home, name) != version
     if computed:
         _write(workspace, scored, pictures, page.parent)
         write_json(page.with_name(VERSION_FILE), {"version": version})
@@ -56,9 +57,39 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
     )
 
 
+def _version(comparison: Comparison, matrix: str, drawn: Sequence[str]) -> str:
+    return digest_of([REPORT_VERSION, matrix, comparison.title, comparison.description, *drawn])
+
+
+def page_version(workspace: Workspace, name: str, matrix: str) -> str:
+    """The version that a page would have now; matrix: that of its comparison. Reads no score. Raises StoreError."""
+    comparison = known(workspace.catalog.comparisons, "comparison", name)
+    scores = {key: current_version(workspace.home, key) for key in comparison.pairs}
+    drawn = [
+        key
+        for key, score in scores.items()
+        if score is not None and has_pictures(pictures_folder(workspace.home, key, pictures_version(score)))
+    ]
+    return _version(comparison, matrix, drawn)
+
+
+def written_version(home: Path, name: str) -> str | None:
+    """Of the page that is there, None without one. Raises StoreError."""
+    page = report_file(home, name)
+    said = read_json(page.with_name(VERSION_FILE))
+    return str(said.get("version")) if said is not None and page.is_file() else None
+
+
 def report_file(home: Path, name: str) -> Path:
     """Where the page of a comparison is."""
     return home / "reports" / name / PAGE
+
+
+def _from_before(scored: ScoredComparison, key: str) -> str:
+    reason = scored.from_before(key)
+    return (
+        f"From before ({scored.scores[key].scored_at}); it cannot be scored as things are: {reason}" if reason else ""
+    )
 
 
 def _pictures_of(home: Path, key: str, score: StoredScore) -> tuple[Picture, ...]:
@@ -95,10 +126,12 @@ def _write(
                     comparison=score.comparison,
                     pictures=pictures[key],
                     digests={"score": score.version, "scored at": score.scored_at},
+                    from_before=_from_before(scored, key),
                 )
                 for key, score in scored.scores.items()
             ],
             heatmaps=heatmaps,
+            missing={key: scored.failing[key].reason if key in scored.failing else "" for key in scored.missing},
             digests=_digests(workspace, scored),
         ),
         folder,

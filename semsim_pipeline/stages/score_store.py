@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from semsim_pipeline.comparison.score_store import StoredScore, find_result
+from semsim_pipeline.comparison.score_store import StoredScore, find_result, result_file
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.store.json_file import read_json, write_json
 from semsim_pipeline.store.locks import locked
@@ -19,6 +19,13 @@ def current_score(home: Path, key: str) -> StoredScore | None:
     """The pair's valid score; None where it was never scored, or its result has gone. Raises StoreError."""
     pointer = read_json(pair_file(home, key))
     return None if pointer is None else find_result(home, str(pointer.get("current")))
+
+
+def current_version(home: Path, key: str) -> str | None:
+    """Of the pair's valid score, without reading it; None where `current_score` is None. Raises StoreError."""
+    pointer = read_json(pair_file(home, key))
+    version = None if pointer is None else str(pointer.get("current"))
+    return version if version is not None and result_file(home, version).is_file() else None
 
 
 def make_current(home: Path, key: str, stored: StoredScore) -> None:

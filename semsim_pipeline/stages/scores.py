@@ -26,6 +26,7 @@ from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.metrics.base import EmbeddedSet
+from semsim_pipeline.stages.failures import note
 from semsim_pipeline.stages.outcome import Failure, Outcome
 from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
@@ -123,6 +124,12 @@ def score_pairs(workspace: Workspace, keys: Sequence[str]) -> Iterator[Outcome |
 
     A pair that fails is a `Failure` and the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
     """
+    for found in _scored(workspace, keys):
+        note(workspace.home, found)
+        yield found
+
+
+def _scored(workspace: Workspace, keys: Sequence[str]) -> Iterator[Outcome | Failure]:
     planner = Planner(workspace)
     waiting: list[PlannedPair] = []
     for key in keys:

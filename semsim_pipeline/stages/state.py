@@ -17,13 +17,15 @@ from semsim_pipeline.store.schema import SetKey
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetState:
-    """The manifest of a dataset as of its last scan. view: `DatasetView.key()` of what was scanned."""
+    """The manifest of a dataset as of its last scan. view: `DatasetView.key()` of what was scanned. stamp: the source's
+    just before the scan, "" where a later write might not show in it."""
 
     view: str
     version: str
     path: str
     rows: int
     failed: int
+    stamp: str = ""
 
     @property
     def manifest(self) -> ManifestRef:
