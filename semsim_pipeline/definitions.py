@@ -6,9 +6,12 @@ import dagster as dg
 
 from semsim_pipeline.catalog import standing
 from semsim_pipeline.defs.assets import assets_of
+from semsim_pipeline.defs.automation import automation_sensor
 from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
+from semsim_pipeline.defs.schedules import schedules_of
+from semsim_pipeline.defs.sensors import change_sensors
 from semsim_pipeline.home import semsim_home
 
 _standing = standing(semsim_home())
@@ -16,6 +19,8 @@ _standing = standing(semsim_home())
 defs = dg.Definitions(
     assets=assets_of(partitions_of(_standing.catalog, _standing.removed)),
     jobs=[rescore],
+    schedules=schedules_of(_standing.catalog),
+    sensors=[automation_sensor(), *change_sensors()],
     resources={"workspace": SemsimWorkspace()},
     executor=dg.in_process_executor,
 )

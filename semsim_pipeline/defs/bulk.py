@@ -3,6 +3,7 @@
 # No `from __future__ import annotations` here: Dagster reads the annotations of what it decorates as objects.
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -12,6 +13,10 @@ from semsim_pipeline.defs.results import DATA_VERSION_TAG, event_of
 from semsim_pipeline.defs.watch import Watch, watch
 from semsim_pipeline.errors import SemsimError
 
+if TYPE_CHECKING:
+    from semsim_pipeline.stages.bulk import Plan
+    from semsim_pipeline.stages.workspace import Workspace
+
 JOB = "rescore"
 OP = "bring_up_to_date"
 
@@ -20,6 +25,10 @@ class RescoreConfig(dg.Config):
     """What to bring up to date."""
 
     comparison: str | None = Field(default=None, description="One comparison of the catalogue; all where it is empty.")
+    only_stale: bool = Field(
+        default=False,
+        description="Look first, as `semsim status` does, and take only the pairs that are stale, missing or failed.",
+    )
 
 
 # In no pool: a terminal that was closed over a run would hold its place for ever, and the store's own locks keep two
@@ -28,17 +37,17 @@ class RescoreConfig(dg.Config):
 def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, workspace: SemsimWorkspace) -> None:
     """Scan, embed, score, draw and report whatever changed; an event for each partition that this made current."""
     from semsim_pipeline.stages.bulk import bring_up_to_date as bulk
-    from semsim_pipeline.stages.bulk import plan
     from semsim_pipeline.stages.outcome import Failure
 
     tally = watch() or Watch(LoggedProgress(context.log))
     try:
         where = workspace.open(context.log)
-        work = plan(where, None if config.comparison is None else [config.comparison])
+        recorded = Recorded(context.instance)
+        work = _work(where, config, recorded)
+        context.log.info(f"{len(work.pairs)} pairs to look after.")
     except SemsimError as error:
         tally.error = error
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    recorded = Recorded(context.instance)
     try:
         for found in bulk(where, work):
             if isinstance(found, Failure):
@@ -58,6 +67,26 @@ def bring_up_to_date(context: dg.OpExecutionContext, config: RescoreConfig, work
     if tally.failures:
         lines = [f"{len(tally.failures)} partitions failed.", *tally.failures]
         raise dg.Failure(description="\n".join(lines), allow_retries=False)
+
+
+def _work(where: "Workspace", config: RescoreConfig, recorded: "Recorded") -> "Plan":
+    from semsim_pipeline.stages.bulk import plan
+
+    chosen = None if config.comparison is None else [config.comparison]
+    work = plan(where, chosen)
+    if not config.only_stale:
+        return work
+    from semsim_pipeline.stages.behind import Behind
+    from semsim_pipeline.stages.status import status_of
+
+    states, behind = status_of(where), Behind(where)
+
+    def is_stale(key: str) -> bool:
+        drawn, scored = (behind.version(stage, key) for stage in ("pair_plots", "pair_metrics"))
+        known = scored == recorded.version("pair_metrics", key) and drawn == recorded.version("pair_plots", key)
+        return states[key].state != "fresh" or drawn is None or not known
+
+    return plan(where, chosen, {key for key in work.pairs if is_stale(key)})
 
 
 class Recorded:

@@ -86,14 +86,15 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> int:
     Nothing else would: a run inside a command has no launcher that looks after it, and would show as running for ever.
     """
     unfinished = dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING])
-    dead = [run for run in instance.get_runs(unfinished) if _is_dead(run.tags.get(PROCESS_TAG))]
+    dead = [run for run in instance.get_runs(unfinished) if is_dead(run)]
     for run in dead:
         instance.report_run_failed(run, "Its process ended without a word; what it had done is kept.")
     return len(dead)
 
 
-def _is_dead(tag: str | None) -> bool:
-    host, _, pid = (tag or "").rpartition(":")
+def is_dead(run: dg.DagsterRun) -> bool:
+    """Whether a run was in a terminal of this machine that is gone."""
+    host, _, pid = run.tags.get(PROCESS_TAG, "").rpartition(":")
     if not pid.isdigit() or host != platform.node():
         return False
     try:
