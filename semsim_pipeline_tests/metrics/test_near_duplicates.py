@@ -1,9 +1,8 @@
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
-
-import functools
 
 import numpy as np
 import pytest
