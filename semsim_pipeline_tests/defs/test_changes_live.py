@@ -10,14 +10,15 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pytest
 
 import semsim_pipeline
 from semsim_pipeline.defs.inprocess import rescore_in_process
+from semsim_pipeline.defs.instance import instance_of
 from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.stages.outcome import STAGES
 from semsim_pipeline.stages.status import status_of
@@ -65,25 +66,32 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-@dataclass
 class Count:
-    """What was materialised since it was made: (stage, partition) to the metadata of each event, oldest first."""
+    """What was materialised since it was made: (stage, partition) to the metadata of each event, oldest first.
 
-    ui: Live
-    before: dict[tuple[str, str], int] = field(default_factory=dict)
+    Read from Dagster's storage and not over GraphQL, so that one can be made before the daemon starts to run things.
+    """
 
-    def __post_init__(self) -> None:
-        self.before = {each: len(events) for each, events in self._all().items()}
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._before = {each: len(events) for each, events in self._all().items()}
 
     def new(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        found = {each: events[: len(events) - self.before[each]][::-1] for each, events in self._all().items()}
-        return {each: [event["metadata"] for event in events] for each, events in found.items() if events}
+        return {each: new for each, events in self._all().items() if (new := events[self._before.get(each, 0) :])}
 
     def computed(self) -> set[tuple[str, str]]:
         return {each for each, events in self.new().items() if any(event["computed"] for event in events)}
 
     def _all(self) -> dict[tuple[str, str], list[dict[str, Any]]]:
-        return {(stage, key): self.ui.events(stage, key) for stage, keys in PARTITIONS.items() for key in keys}
+        found: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        with instance_of(self._home) as instance:
+            for stage in PARTITIONS:
+                records = instance.fetch_materializations(dg.AssetKey(stage), limit=1000, ascending=True).records
+                for record in records:
+                    assert record.asset_materialization is not None
+                    facts = {name: each.value for name, each in record.asset_materialization.metadata.items()}
+                    found.setdefault((stage, str(record.partition_key)), []).append(facts)
+        return found
 
 
 def rest(ui: Live, ready: Callable[[], bool] = lambda: True) -> None:
@@ -114,7 +122,7 @@ def test_what_runs_after_a_change_is_what_rests_on_it(home: Path) -> None:
         assert len(ui.runs()) == 1
 
         # Everything asked for in the UI, unchanged: found, not computed; nobody asks for more.
-        count = Count(ui)
+        count = Count(home)
         assert ui.backfill(PARTITIONS, SECONDS) == "COMPLETED_SUCCESS"
         rest(ui)
         assert set(count.new()) == {(stage, key) for stage, keys in PARTITIONS.items() for key in keys}
@@ -122,7 +130,7 @@ def test_what_runs_after_a_change_is_what_rests_on_it(home: Path) -> None:
         assert count.computed() == set()
 
         # Every file of one dataset touched: its manifest is looked at, and nothing below it runs.
-        count, runs = Count(ui), len(ui.runs())
+        count, runs = Count(home), len(ui.runs())
         for path in (home / "left").rglob("*.png"):
             os.utime(path)
         rest(ui, lambda: len(ui.runs()) > runs)
@@ -130,7 +138,7 @@ def test_what_runs_after_a_change_is_what_rests_on_it(home: Path) -> None:
         assert count.computed() == set()
 
         # One image of one class more, and while its pair is being scored another one: neither is lost.
-        count = Count(ui)
+        count = Count(home)
         write_pictures(home / "right" / "blobs", 1, seed=98, kind="blobs", name="one-more.png")
         scoring = lambda: any("pair_metrics" in run["assets"] and run["status"] not in ENDED for run in ui.runs())  # noqa: E731
         ui.wait_until(scoring, "the pair's run", SECONDS)
@@ -153,14 +161,14 @@ def test_other_code_runs_its_stage_and_what_changes_with_it(home: Path, tmp_path
     pages = {(stage, name) for stage in ("similarity_matrix", "report") for name in ("inside", "sides")}
     drawn = {each for each in pairs if each[0] == "pair_plots"}
 
+    count = Count(home)
     with live_ui(home, "--watch", "--every", "1", code=changed_code(tmp_path / "a", "plots/base.py", "PLOTS")) as ui:
-        count = Count(ui)
         rest(ui, lambda: drawn | pages <= set(count.new()))
         assert set(count.new()) == count.computed() == drawn | pages
 
     both = changed_code(tmp_path / "a", "metrics/score_card.py", "SCORE")
+    count = Count(home)
     with live_ui(home, "--watch", "--every", "1", code=both) as ui:
-        count = Count(ui)
         rest(ui, lambda: pairs | pages <= set(count.new()))
         assert set(count.new()) == count.computed() == pairs | pages
 
