@@ -153,18 +153,6 @@ class Live:
             for run in found
         ]
 
-    def ticks(self) -> dict[str, list[dict[str, Any]]]:
-        """Sensor to its ticks that ended, newest first: `status`, `timestamp`, `error`."""
-        found = self.query(
-            """query($s: RepositorySelector!) { sensorsOrError(repositorySelector: $s) { ... on Sensors { results { name
-                 sensorState { status ticks(limit: 50) { status timestamp endTimestamp error { message } } } } } } }""",
-            s=LOCATION,
-        )["sensorsOrError"]["results"]
-        return {
-            each["name"]: [tick for tick in each["sensorState"]["ticks"] if tick["endTimestamp"] is not None]
-            for each in found
-        }
-
     def events(self, asset: str, partition: str) -> list[dict[str, Any]]:
         """The materialisations of a partition, newest first: `tags` and `metadata` as plain values."""
         found = self.query(
