@@ -1,4 +1,4 @@
-"""A dataset that grew by 1 %: 5,000 CIFAKE images embedded with `classical`, then 50 more; what the second run costs."""
+"""A dataset that grew by 1 %: 5,000 CIFAKE images embedded with `classical`, then 50 more; what the second costs."""
 
 from __future__ import annotations
 

@@ -6,10 +6,13 @@ import dagster as dg
 
 from semsim_pipeline.catalog import standing
 from semsim_pipeline.defs.assets import assets_of
+from semsim_pipeline.defs.automation import automation_sensor
 from semsim_pipeline.defs.bulk import rescore
 from semsim_pipeline.defs.checks import checks_of
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
+from semsim_pipeline.defs.schedules import schedules_of
+from semsim_pipeline.defs.sensors import change_sensors
 from semsim_pipeline.home import semsim_home
 
 _standing = standing(semsim_home())
@@ -18,6 +21,8 @@ defs = dg.Definitions(
     assets=assets_of(_partitions),
     asset_checks=checks_of(_partitions),
     jobs=[rescore],
+    schedules=schedules_of(_standing.catalog),
+    sensors=[automation_sensor(), *change_sensors()],
     resources={"workspace": SemsimWorkspace()},
     executor=dg.in_process_executor,
 )

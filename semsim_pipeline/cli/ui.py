@@ -22,21 +22,34 @@ SECONDS_TO_END = 6.0
 """What the servers get to end by themselves after a signal, before they are killed."""
 SECONDS_TO_START = 120.0
 PORTS_TRIED = 50
+WATCH_VARIABLE = "SEMSIM_WATCH"
+"""Read by `defs/watching.py`, which this module does not import: that would load Dagster for `--help`."""
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the UI has no password.")
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-def ui(host: str, port: int) -> int:
+@click.option("--watch", is_flag=True, help="Switch on all sensors: what changes is scored by itself.")
+@click.option(
+    "--every",
+    metavar="SECONDS",
+    type=click.IntRange(1, 86400),
+    default=30,
+    show_default=True,
+    help="With --watch: how often to look.",
+)
+def ui(host: str, port: int, watch: bool, every: int) -> int:
     """Start Dagster's UI, schedules and sensors on this home; Ctrl-C ends them.
 
     \b
     Example: semsim ui
              semsim ui --port 3001
+             semsim ui --watch
 
     Its state is under SEMSIM_HOME/dagster, whatever DAGSTER_HOME says, so that `semsim demo` and `semsim rescore` show
     up in it. An edit of the catalogue shows up by itself within a minute; a wrong one is said here, in one line, and
-    what was there stays.
+    what was there stays. Without --watch nothing is scored unasked but by a comparison's own schedule; each sensor has
+    its switch in the UI as well, which wins.
     """
     from semsim_pipeline.catalog import load_catalog
     from semsim_pipeline.home import ensure_home
@@ -48,6 +61,8 @@ def ui(host: str, port: int) -> int:
     folder = _dagster_home(home)
     if elsewhere and Path(elsewhere).resolve() != folder.resolve():
         click.echo(f"DAGSTER_HOME={elsewhere} is left alone; the UI shows {folder}.", err=True)
+    if watch:
+        os.environ[WATCH_VARIABLE] = str(every)
     return _serve(home, folder, host, port)
 
 

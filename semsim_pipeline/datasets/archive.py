@@ -13,6 +13,7 @@ from typing import BinaryIO, Literal
 from semsim_pipeline.datasets import grouping, tar_listing, zip_directory, zip_member
 from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
 from semsim_pipeline.datasets.layout import archive_path, is_image_name, label_of, stamp_of_file, what_is_there
+from semsim_pipeline.datasets.stamp import Stamp, stamp_of_path
 from semsim_pipeline.errors import CorruptSourceError, MissingPathError, UnreadableImageError, WrongCallError
 from semsim_pipeline.records import ItemRef
 
@@ -83,6 +84,9 @@ class Archive:
 
     def open(self) -> AbstractContextManager[Reader]:
         return _zip_reader(self.location) if self.format == "zip" else _tar_reader(self.location, self.format)
+
+    def stamp(self) -> Stamp:
+        return stamp_of_path(Path(self.location), self.options)
 
     def what_else(self) -> str:
         names = (entry.path.rsplit("/", 1)[-1] for entry in self._entries() if not entry.path.endswith("/"))

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from semsim_pipeline.datasets import archive, folder
 from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
+from semsim_pipeline.datasets.stamp import Stamp
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.records import ItemRef
 
@@ -71,6 +72,9 @@ class Cifake:
 
     def open(self) -> AbstractContextManager[Reader]:
         return self.inner.open()
+
+    def stamp(self) -> Stamp:
+        return self.inner.stamp()
 
     def what_else(self) -> str:
         return self.inner.what_else()

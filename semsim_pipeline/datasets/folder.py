@@ -20,6 +20,7 @@ from semsim_pipeline.datasets.layout import (
     unspelled,
     what_is_there,
 )
+from semsim_pipeline.datasets.stamp import Stamp, Stamper
 from semsim_pipeline.errors import CorruptSourceError, MissingPathError, UnreadableImageError, WrongCallError
 from semsim_pipeline.records import ItemRef
 
@@ -45,6 +46,16 @@ class Folder:
 
     def items(self) -> Iterator[ItemRef]:
         group_of = grouping.group_by(self.options)
+        for path, facts in self._images():
+            yield ItemRef(
+                path=path,
+                labels={"label": label_of(path)},
+                group=group_of(path),
+                size=None if facts is None else facts.st_size,
+                stamp=None if facts is None else stamp_of_file(facts),
+            )
+
+    def _images(self) -> Iterator[tuple[str, os.stat_result | None]]:
         for path, name in _files(self.location):
             if not is_image_name(name):
                 continue
@@ -53,15 +64,14 @@ class Folder:
             except OSError:
                 # A dangling link, or gone since: still an item, whose reading then fails with the reason.
                 facts = None
-            if facts is not None and not stat.S_ISREG(facts.st_mode):
-                continue  # a pipe called x.jpg would block its reader for ever
-            yield ItemRef(
-                path=path,
-                labels={"label": label_of(path)},
-                group=group_of(path),
-                size=None if facts is None else facts.st_size,
-                stamp=None if facts is None else stamp_of_file(facts),
-            )
+            if facts is None or stat.S_ISREG(facts.st_mode):  # a pipe called x.jpg would block its reader for ever
+                yield path, facts
+
+    def stamp(self) -> Stamp:
+        stamper = Stamper(self.options)
+        for path, facts in self._images():
+            stamper.add(path, facts)
+        return stamper.done()
 
     def open(self) -> AbstractContextManager[Reader]:
         return nullcontext(FolderReader(location=self.location))

@@ -12,6 +12,7 @@ from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_opt
 from semsim_pipeline.datasets.layout import is_skipped, spelled, stamp_of_file, what_is_there
 from semsim_pipeline.datasets.parquet_columns import TableColumns, columns_of
 from semsim_pipeline.datasets.parquet_reader import ParquetReader, opened, row_groups
+from semsim_pipeline.datasets.stamp import Stamp, Stamper
 from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.records import ItemRef
 
@@ -70,6 +71,13 @@ class ParquetImages:
     def open(self) -> AbstractContextManager[Reader]:
         shards = [shard for shard, _name in shards_of(self.location)]
         return ParquetReader(row_groups(shards), self.columns.image, self.columns.image_bytes)
+
+    def stamp(self) -> Stamp:
+        Path(self.location).stat()  # a folder that has gone is not one without shards
+        stamper = Stamper({})
+        for shard, name in shards_of(self.location):
+            stamper.add(name, shard.stat())
+        return stamper.done()
 
     def what_else(self) -> str:
         path = Path(self.location)

@@ -4,6 +4,7 @@
 
 import dagster as dg
 
+from semsim_pipeline.defs.automation import conditions
 from semsim_pipeline.defs.partitions import Partitions
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.results import Materialized, materialized
@@ -17,6 +18,7 @@ EXTRACTION_POOL = "extraction"
 def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
     """The graph over these partitions."""
     versions = code_versions()
+    automation = conditions()
 
     @dg.asset(
         partitions_def=partitions.datasets,
@@ -41,6 +43,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         owners=OWNERS,
         pool=EXTRACTION_POOL,
         code_version=versions["embeddings"],
+        automation_condition=automation["embeddings"],
         description="A dataset embedded whole by one encoder, streamed in constant memory to Parquet parts of at most "
         "4,096 rows (`image_id`, `embedding` float32 [d]). An image is embedded once per encoder, in whatever dataset "
         "it turns up; a run that was killed goes on where it stopped. Also the encoder's background: what unrelated "
@@ -58,6 +61,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"numpy", "scikitlearn"},
         owners=OWNERS,
         code_version=versions["pair_metrics"],
+        automation_condition=automation["pair_metrics"],
         description="How similar the candidate is to the reference. Headline: S = 2·E k(a, b) / (E k(a, a′) + "
         "E k(b, b′)) with k = exp(−‖x−y‖²/s²) on unit embeddings, a normalised maximum mean discrepancy (Gretton et "
         "al. 2012, JMLR 13); 1 = the same distribution, the floor = unrelated sets of this diversity. With a 95 % "
@@ -77,6 +81,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"matplotlib", "png"},
         owners=OWNERS,
         code_version=versions["pair_plots"],
+        automation_condition=automation["pair_plots"],
         description="Pictures of a pair: the score on its scale, a t-SNE map (van der Maaten and Hinton 2008) of both "
         "sets on one canvas, and the nearest and farthest images across the sets.",
     )
@@ -92,6 +97,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"parquet", "matplotlib"},
         owners=OWNERS,
         code_version=versions["similarity_matrix"],
+        automation_condition=automation["similarity_matrix"],
         description="Every score of a comparison as a table, tidy rows in Parquet (pair, metric, value, interval), "
         "and a heat map with similar classes side by side (hierarchical clustering, optimal leaf order).",
     )
@@ -110,6 +116,7 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         kinds={"html"},
         owners=OWNERS,
         code_version=versions["report"],
+        automation_condition=automation["report"],
         description="One self-contained page for a comparison: scores, heat map, pictures, method with papers, "
         "versions and digests. Opens offline.",
     )

@@ -16,7 +16,9 @@ from semsim_pipeline.defs.watch import Watch, watch
 from semsim_pipeline.errors import SemsimError
 
 if TYPE_CHECKING:
+    from semsim_pipeline.stages.bulk import Plan
     from semsim_pipeline.stages.outcome import Failure, Outcome
+    from semsim_pipeline.stages.workspace import Workspace
 
 JOB = "rescore"
 OP = "bring_up_to_date"
@@ -27,6 +29,10 @@ class RescoreConfig(dg.Config):
     """What to bring up to date."""
 
     comparison: str | None = Field(default=None, description="One comparison of the catalogue; all where it is empty.")
+    only_stale: bool = Field(
+        default=False,
+        description="Look first, as `semsim status` does, and take only the pairs that are stale, missing or failed.",
+    )
 
 
 # In no pool: a terminal that was closed over a run would hold its place for ever, and the store's own locks keep two
@@ -39,17 +45,18 @@ def bring_up_to_date(
     each check that says something new. Events are written as they come: what a kill interrupts is known."""
     from semsim_pipeline.stages.alerts import send_alerts
     from semsim_pipeline.stages.bulk import bring_up_to_date as bulk
-    from semsim_pipeline.stages.bulk import plan
     from semsim_pipeline.stages.outcome import Outcome
 
     tally = watch() or Watch(LoggedProgress(context.log))
     try:
         where = workspace.open(context.log)
-        work = plan(where, None if config.comparison is None else [config.comparison])
+        recorded = Recorded(context.instance)
+        work = _work(where, config, recorded)
+        context.log.info(f"{len(work.pairs)} pairs to look after.")
     except SemsimError as error:
         tally.error = error
         raise dg.Failure(description=str(error), allow_retries=False) from error
-    recorded, evaluations = Recorded(context.instance), Evaluations(context.instance, context.run_id)
+    evaluations = Evaluations(context.instance, context.run_id)
     try:
         for found in bulk(where, work):
             yield from evaluations.of_stages_before(found.stage)
@@ -86,6 +93,26 @@ def _tally(log: dg.DagsterLogManager, tally: Watch, found: "Outcome | Failure") 
     say(log, found.checks)
     tally.failures += [f"check {check.line}" for check in found.checks if check.blocks]
     tally.warned += [check for check in found.checks if not check.passed and not check.blocks]
+
+
+def _work(where: "Workspace", config: RescoreConfig, recorded: "Recorded") -> "Plan":
+    from semsim_pipeline.stages.bulk import plan
+
+    chosen = None if config.comparison is None else [config.comparison]
+    work = plan(where, chosen)
+    if not config.only_stale:
+        return work
+    from semsim_pipeline.stages.behind import Behind
+    from semsim_pipeline.stages.status import status_of
+
+    states, behind = status_of(where), Behind(where)
+
+    def is_stale(key: str) -> bool:
+        drawn, scored = (behind.version(stage, key) for stage in ("pair_plots", "pair_metrics"))
+        known = scored == recorded.version("pair_metrics", key) and drawn == recorded.version("pair_plots", key)
+        return states[key].state != "fresh" or drawn is None or not known
+
+    return plan(where, chosen, {key for key in work.pairs if is_stale(key)})
 
 
 class Recorded:

@@ -19,6 +19,6 @@ def code_versions() -> Mapping[str, str]:
         "embeddings": f"{SCHEMA_VERSION}.{DECODE_VERSION}",
         "pair_metrics": f"{SCORE_VERSION}",
         "pair_plots": f"{PLOTS_VERSION}",
-        "similarity_matrix": f"{MATRIX_VERSION}",
+        "similarity_matrix": f"{MATRIX_VERSION}.{PLOTS_VERSION}",
         "report": f"{REPORT_VERSION}",
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -38,14 +38,17 @@ class Plan:
         return len(self.datasets) + len(self.embeddings) + 2 * len(self.pairs) + 2 * len(self.comparisons)
 
 
-def plan(workspace: Workspace, comparisons: Sequence[str] | None = None) -> Plan:
-    """What has to be up to date for these comparisons, None for all. Raises UnknownNameError."""
+def plan(workspace: Workspace, comparisons: Sequence[str] | None = None, only: Collection[str] | None = None) -> Plan:
+    """What has to be up to date for these comparisons, None for all. only: of their pairs, None for all of those.
+
+    Raises UnknownNameError.
+    """
     catalog = workspace.catalog
     for name in comparisons or ():
         if name not in catalog.comparisons:
             raise UnknownNameError(did_you_mean("comparison of the catalogue", name, catalog.comparisons))
     chosen = [each for each in catalog.comparisons.values() if comparisons is None or each.name in comparisons]
-    pairs = list(dict.fromkeys(key for each in chosen for key in each.pairs))
+    pairs = list(dict.fromkeys(key for each in chosen for key in each.pairs if only is None or key in only))
     embeddings = list(dict.fromkeys(key for pair in pairs for key in catalog.pairs[pair].embeddings))
     datasets = list(dict.fromkeys(key.rpartition("@")[0] for key in embeddings))
     return Plan(datasets=datasets, embeddings=embeddings, pairs=pairs, comparisons=chosen)

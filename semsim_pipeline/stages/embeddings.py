@@ -14,6 +14,7 @@ from semsim_pipeline.extract.plan import embedding_key, files_holding
 from semsim_pipeline.extract.run import embed_view
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.records import Background
+from semsim_pipeline.stages.failures import noting
 from semsim_pipeline.stages.manifest import current_manifest
 from semsim_pipeline.stages.outcome import Outcome
 from semsim_pipeline.stages.state import DatasetState, EmbeddingState, embedding_file, read_embedding, write_state
@@ -21,6 +22,7 @@ from semsim_pipeline.stages.workspace import Workspace, split_embedding_key
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 
 
+@noting("embeddings")
 def embed_dataset(workspace: Workspace, partition: str) -> Outcome:
     """Embed what is not embedded yet of `dataset@encoder`; nothing where nothing changed.
 

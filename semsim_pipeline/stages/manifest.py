@@ -6,8 +6,10 @@ import time
 from typing import TYPE_CHECKING
 
 from semsim_pipeline.extract.scan import scan
+from semsim_pipeline.stages.failures import noting
 from semsim_pipeline.stages.outcome import Outcome, Row
 from semsim_pipeline.stages.state import DatasetState, dataset_file, read_dataset, write_state
+from semsim_pipeline.stages.watched import settled_stamp
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline.store.schema import LABEL_PREFIX
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 MOST_LABELS_SHOWN = 50
 
 
+@noting("dataset_manifest")
 def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
     """Scan a dataset and make what is found its current manifest. A file whose stamp is known is not read again.
 
@@ -26,6 +29,7 @@ def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
     began = time.perf_counter()
     view = workspace.dataset(dataset)
     before = read_dataset(workspace.home, dataset)
+    stamp = settled_stamp(view.source)  # before the scan, so that a change during it is one that it has not seen
     ref = scan(view, workspace.home, workspace.progress)
     state = DatasetState(
         view=view.key(),
@@ -34,6 +38,7 @@ def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
         rows=ref.rows,
         failed=ref.failed,
         rows_before=_rows_before(before, view.key(), ref.version),
+        stamp=stamp,
     )
     write_state(dataset_file(workspace.home, dataset), state)
     return Outcome(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,40 +12,48 @@ from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.family import as_family
 from semsim_pipeline.comparison.matrix import SimilarityMatrix, similarity_matrix
 from semsim_pipeline.comparison.results import Comparison as Result
-from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore, result_file
+from semsim_pipeline.comparison.score_store import VERSION_DIGITS, StoredScore
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.metrics.verdict import ALPHA
 from semsim_pipeline.plots.base import PLOTS_VERSION
+from semsim_pipeline.stages.failures import Failures, Noted
 from semsim_pipeline.stages.outcome import LateRows, Outcome, Row
-from semsim_pipeline.stages.picture_store import keep_pictures, read_pictures
+from semsim_pipeline.stages.picture_store import has_pictures, keep_pictures, read_pictures
 from semsim_pipeline.stages.score_store import current_score, current_version
 from semsim_pipeline.stages.workspace import Workspace, known
-from semsim_pipeline.store.writer import atomic_file
+from semsim_pipeline.store.writer import write_frame
 
 if TYPE_CHECKING:
     import polars as pl
 
     from semsim_pipeline.plots.base import Picture
 
-MATRIX_VERSION = 2
+MATRIX_VERSION = 3
 """Raised when the tidy rows change."""
 TABLE = "scores.parquet"
+TAIL = ("status", "reason", "score_version", "from_before")
 MOST_ROWS_SHOWN = 200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredComparison:
-    """A comparison and the scores that its pairs have now, by key, in order. missing: keys without one."""
+    """A comparison and the scores that its pairs have now, by key, in order. missing: keys without one. failing: why
+    a pair cannot be scored as things are; a score that it has is from before."""
 
     comparison: Comparison
     scores: Mapping[str, StoredScore]
     missing: tuple[str, ...]
+    failing: Mapping[str, Noted]
 
     @property
     def version(self) -> str:
-        """See `comparison_version`."""
-        return comparison_version(self.comparison, {key: score.version for key, score in self.scores.items()})
+        """Of which pairs there are, what they are called, their scores, and which of those are from before."""
+        return _version(self.comparison, {key: each.version for key, each in self.scores.items()}, self.failing)
+
+    def from_before(self, key: str) -> str:
+        """Why a pair's score may no longer be true, "" where it is for what is there now."""
+        return self.failing[key].reason if key in self.failing and key in self.scores else ""
 
     def matrices(self) -> list[SimilarityMatrix]:
         """One for each alias and encoder that has scores, in the comparison's order.
@@ -68,25 +76,40 @@ class ScoredComparison:
         ]
 
 
-def comparison_version(comparison: Comparison, scores: Mapping[str, str]) -> str:
-    """Of which pairs there are, what they are called, and the versions of their scores."""
-    labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
-    found: list[Plain] = [[key, version] for key, version in scores.items()]
-    return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found])
+def comparison_version(workspace: Workspace, comparison: Comparison, failures: Failures) -> str:
+    """The version of a comparison's matrix without reading a score. Raises StoreError."""
+    return _version(comparison, found_versions(workspace.home, comparison), _failing(workspace, comparison, failures))
+
+
+def found_versions(home: Path, comparison: Comparison) -> dict[str, str]:
+    """The versions of the scores that a comparison's pairs have now, none of them read; pairs without are left out."""
+    return {key: version for key in comparison.pairs if (version := current_version(home, key)) is not None}
 
 
 def scored_versions(home: Path, comparison: Comparison) -> dict[str, str]:
-    """The versions of the scores that a comparison's pairs have now, none of them read.
-
-    Raises StoreError where no pair has a score yet.
-    """
-    found = {key: current_version(home, key) for key in comparison.pairs}
-    scores = {
-        key: version for key, version in found.items() if version is not None and result_file(home, version).is_file()
-    }
-    if not scores:
+    """The same. Raises StoreError where no pair has a score yet."""
+    found = found_versions(home, comparison)
+    if not found:
         raise StoreError(_unscored(comparison))
-    return scores
+    return found
+
+
+def _version(comparison: Comparison, scores: Mapping[str, str], failing: Mapping[str, Noted]) -> str:
+    labels: list[Plain] = [[key, *comparison.labels[key]] for key in comparison.pairs]
+    found: list[Plain] = [[key, version] for key, version in scores.items()]
+    said: list[Plain] = [[key, each.reason] for key, each in failing.items()]
+    return digest_of([MATRIX_VERSION, PLOTS_VERSION, comparison.name, comparison.kind, labels, found, said])
+
+
+def _failing(workspace: Workspace, comparison: Comparison, failures: Failures) -> dict[str, Noted]:
+    pairs = workspace.catalog.pairs
+    return {key: found for key in comparison.pairs if (found := failures.behind(pairs[key])) is not None}
+
+
+def is_built(home: Path, name: str, version: str) -> bool:
+    """Whether the table and heat maps of exactly this version are there."""
+    folder = matrix_folder(home, name, version)
+    return (folder / TABLE).is_file() and has_pictures(folder)
 
 
 def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
@@ -97,7 +120,10 @@ def scored_comparison(workspace: Workspace, name: str) -> ScoredComparison:
     if not scores:
         raise StoreError(_unscored(comparison))
     return ScoredComparison(
-        comparison=comparison, scores=scores, missing=tuple(key for key, score in found.items() if score is None)
+        comparison=comparison,
+        scores=scores,
+        missing=tuple(key for key, score in found.items() if score is None),
+        failing=_failing(workspace, comparison, Failures(workspace.home)),
     )
 
 
@@ -119,17 +145,18 @@ def build_matrix(workspace: Workspace, name: str) -> Outcome:
     began = time.perf_counter()
     comparison = known(workspace.catalog.comparisons, "comparison", name)
     scores = scored_versions(workspace.home, comparison)
-    version = comparison_version(comparison, scores)
+    failing: Mapping[str, Noted] = _failing(workspace, comparison, Failures(workspace.home))
+    version = _version(comparison, scores, failing)
     folder = matrix_folder(workspace.home, name, version)
     pictures = read_pictures(folder)
     computed = pictures is None or not (folder / TABLE).is_file()
     if pictures is None or computed:
         scored = scored_comparison(workspace, name)
-        version, scores = scored.version, dict.fromkeys(scored.scores, "")  # a damaged score counts as none
+        version, failing = scored.version, scored.failing
+        scores = dict.fromkeys(scored.scores, "")  # a damaged score counts as none
         folder = matrix_folder(workspace.home, name, version)
         drawn = _drawn(scored)
-        with atomic_file(folder / TABLE) as file:
-            tidy(scored).write_parquet(file)
+        write_frame(folder / TABLE, tidy(scored))
         pictures = keep_pictures(folder, version, drawn)
     values, different = _headlines(folder / TABLE)
     return Outcome(
@@ -145,12 +172,22 @@ def build_matrix(workspace: Workspace, name: str) -> Outcome:
             "scored": len(values),
             "missing": len(comparison.pairs) - len(scores),
             "different": different,
+            "failing": len(failing),
             **({"lowest": min(values), "highest": max(values), "mean": sum(values) / len(values)} if values else {}),
         },
-        texts={"title": comparison.title},
+        texts={"title": comparison.title, **_failing_text(failing, scores)},
         rows=LateRows(lambda: _rows(scored_comparison(workspace, name))[:MOST_ROWS_SHOWN]),
         pictures=pictures,
     )
+
+
+def _failing_text(failing: Mapping[str, Noted], scored: Collection[str]) -> dict[str, str]:
+    """The pairs that cannot be scored at present, for the UI: which, since when, and why."""
+    lines = [
+        f"- `{key}`, {'score from before' if key in scored else 'no score'}, since {each.at}: {each.reason}"
+        for key, each in list(failing.items())[:MOST_ROWS_SHOWN]
+    ]
+    return {"cannot_be_scored": "\n".join(["These pairs cannot be scored as things are:", "", *lines])} if lines else {}
 
 
 def matrix_folder(home: Path, name: str, version: str) -> Path:
@@ -160,10 +197,11 @@ def matrix_folder(home: Path, name: str, version: str) -> Path:
 
 def tidy(scored: ScoredComparison) -> pl.DataFrame:
     """One row a pair and metric: comparison, pair, reference, candidate, encoder, metric, value, low, high, null,
-    p_value, p_adjusted (Benjamini–Hochberg), p_holm, tests, verdict, images_needed, status, reason, score_version.
+    p_value, p_adjusted (Benjamini–Hochberg), p_holm, tests, verdict, images_needed, status, reason, score_version,
+    from_before.
 
     The headline is the metric `similarity`; it alone has a test and a verdict. p_adjusted and p_holm are over the
-    `tests` of this comparison.
+    `tests` of this comparison. from_before: why a score may no longer be true, null where it is for what is there now.
     """
     import polars as pl
 
@@ -171,13 +209,14 @@ def tidy(scored: ScoredComparison) -> pl.DataFrame:
     nothing = (None,) * 6
     for key, score in scored.scores.items():
         found = score.comparison
+        tail = (score.version, scored.from_before(key) or None)
         head = (scored.comparison.name, key, found.reference.name, found.candidate.name, found.encoder)
         interval = (None, None) if found.similarity is None else found.similarity.interval
-        end = (found.status, found.reason, score.version)
+        end = (found.status, found.reason, *tail)
         rows.append((*head, "similarity", found.value, *interval, None, *_tested(found), *end))
         for name, value in sorted(found.metrics.items()):
             low, high = value.interval or (None, None)
-            end = (value.status, value.reason, score.version)
+            end = (value.status, value.reason, *tail)
             rows.append((*head, name, value.value, low, high, value.null, *nothing, *end))
     text, number = pl.String, pl.Float64
     schema: dict[str, type[pl.DataType]] = dict.fromkeys(
@@ -185,7 +224,7 @@ def tidy(scored: ScoredComparison) -> pl.DataFrame:
     )
     schema |= dict.fromkeys(("value", "low", "high", "null", "p_value", "p_adjusted", "p_holm"), number)
     schema |= {"tests": pl.Int64, "verdict": text, "images_needed": pl.Int64}
-    schema |= dict.fromkeys(("status", "reason", "score_version"), text)
+    schema |= dict.fromkeys(TAIL, text)
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -230,6 +269,7 @@ def _rows(scored: ScoredComparison) -> list[Row]:
                 "p_adjusted": None if found.family is None else found.family.benjamini_hochberg,
                 "verdict": found.verdict.text,
                 "images": f"{found.reference.n} and {found.candidate.n}",
+                "from_before": scored.from_before(key) or None,
             }
         )
     return sorted(rows, key=lambda row: -1.0 if row["similarity"] is None else float(row["similarity"]), reverse=True)

@@ -65,6 +65,11 @@ def keep_pictures(folder: Path, version: str, pictures: Sequence[Picture]) -> Ke
     return KeptPictures(folder, facts)
 
 
+def has_pictures(folder: Path) -> bool:
+    """Whether a folder was finished; cheaper than reading it."""
+    return (folder / INDEX).is_file()
+
+
 def read_pictures(folder: Path) -> KeptPictures | None:
     """What was kept, in order; None where it is not all there. Raises StoreError where the index is damaged."""
     found = read_json(folder / INDEX)

@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.catalog import Catalog, KeyKind, removed_keys
 from semsim_pipeline.comparison.score_store import result_file
+from semsim_pipeline.stages.failures import Failures
 from semsim_pipeline.stages.history import scored_pairs
 from semsim_pipeline.stages.matrix import comparison_version, matrix_folder
 from semsim_pipeline.stages.pictures import pictures_folder, pictures_version
 from semsim_pipeline.stages.score_store import current_version, events_of, pair_file
 from semsim_pipeline.stages.state import EmbeddingState, read_dataset, read_embedding
+from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline.store.manifest import INDEX_NAME, read_batches
 from semsim_pipeline.store.reader import digests
 
@@ -134,15 +136,11 @@ class References:
 
     def matrices(self) -> set[Path]:
         """The folders of the tables and heat maps of the catalogue's comparisons as they are now."""
-        out = set()
-        for comparison in self.catalog.comparisons.values():
-            found = {key: current_version(self.home, key) for key in comparison.pairs}
-            scores = {
-                key: version
-                for key, version in found.items()
-                if version is not None and result_file(self.home, version).is_file()
-            }
-            out.add(matrix_folder(self.home, comparison.name, comparison_version(comparison, scores)))
+        workspace, failures = Workspace(home=self.home, catalog=self.catalog), Failures(self.home)
+        out = {
+            matrix_folder(self.home, comparison.name, comparison_version(workspace, comparison, failures))
+            for comparison in self.catalog.comparisons.values()
+        }
         for name in set(self.keys("comparisons")) - set(self.catalog.comparisons):
             out.update((self.home / "matrices" / name).glob("*/"))  # which is the current one nobody can tell any more
         return out

@@ -11,16 +11,18 @@ from typing import TYPE_CHECKING
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.score_store import StoredScore, find_result
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.stages.failures import Failures
 from semsim_pipeline.stages.matrix import (
     ScoredComparison,
     comparison_version,
+    found_versions,
     matrix_folder,
     scored_comparison,
     scored_versions,
 )
 from semsim_pipeline.stages.outcome import Outcome
-from semsim_pipeline.stages.picture_store import read_pictures
-from semsim_pipeline.stages.pictures import pictures_version, stored_pictures
+from semsim_pipeline.stages.picture_store import has_pictures, read_pictures
+from semsim_pipeline.stages.pictures import pictures_folder, pictures_version, stored_pictures
 from semsim_pipeline.stages.score_store import events_of
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
@@ -42,15 +44,16 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
     began = time.perf_counter()
     comparison = known(workspace.catalog.comparisons, "comparison", name)
     scores = scored_versions(workspace.home, comparison)
+    matrix = comparison_version(workspace, comparison, Failures(workspace.home))
     pictures = {key: _pictures_of(workspace.home, key, version) for key, version in scores.items()}
     page = report_file(workspace.home, name)
-    said = read_json(page.with_name(VERSION_FILE))
-    version = _version(comparison, scores, pictures)
-    computed = said is None or said.get("version") != version or not page.is_file()
+    version = _version(comparison, matrix, [key for key in scores if pictures[key]])
+    computed = written_version(workspace.home, name) != version
     if computed:
         scored = scored_comparison(workspace, name)
         scores = {key: score.version for key, score in scored.scores.items()}  # a damaged score counts as none
-        version = _version(comparison, scores, pictures)
+        matrix = scored.version
+        version = _version(comparison, matrix, [key for key in scores if pictures[key]])
         _write(workspace, scored, pictures, page.parent)
         write_json(page.with_name(VERSION_FILE), {"version": version})
     return Outcome(
@@ -67,8 +70,30 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
             "bytes": page.stat().st_size,
         },
         texts={"title": comparison.title, "page": str(page)},
-        pictures=read_pictures(matrix_folder(workspace.home, name, comparison_version(comparison, scores))) or (),
+        pictures=read_pictures(matrix_folder(workspace.home, name, matrix)) or (),
     )
+
+
+def _version(comparison: Comparison, matrix: str, drawn: Sequence[str]) -> str:
+    return digest_of([REPORT_VERSION, matrix, comparison.title, comparison.description, *drawn])
+
+
+def page_version(workspace: Workspace, name: str, matrix: str) -> str:
+    """The version that a page would have now; matrix: that of its comparison. Reads no score. Raises StoreError."""
+    comparison = known(workspace.catalog.comparisons, "comparison", name)
+    drawn = [
+        key
+        for key, score in found_versions(workspace.home, comparison).items()
+        if has_pictures(pictures_folder(workspace.home, key, pictures_version(score)))
+    ]
+    return _version(comparison, matrix, drawn)
+
+
+def written_version(home: Path, name: str) -> str | None:
+    """Of the page that is there, None without one. Raises StoreError."""
+    page = report_file(home, name)
+    said = read_json(page.with_name(VERSION_FILE))
+    return str(said.get("version")) if said is not None and page.is_file() else None
 
 
 def report_file(home: Path, name: str) -> Path:
@@ -76,11 +101,11 @@ def report_file(home: Path, name: str) -> Path:
     return home / "reports" / name / PAGE
 
 
-def _version(comparison: Comparison, scores: Mapping[str, str], pictures: Mapping[str, Sequence[Picture]]) -> str:
-    """Of the page: its scores, its words, and which of its pairs have pictures."""
-    words = (comparison.title, comparison.description)
-    drawn = [key for key in scores if pictures[key]]
-    return digest_of([REPORT_VERSION, comparison_version(comparison, scores), *words, *drawn])
+def _from_before(scored: ScoredComparison, key: str) -> str:
+    reason = scored.from_before(key)
+    return (
+        f"From before ({scored.scores[key].scored_at}); it cannot be scored as things are: {reason}" if reason else ""
+    )
 
 
 def _pictures_of(home: Path, key: str, version: str) -> Sequence[Picture]:
@@ -128,10 +153,12 @@ def _write(
                     comparison=score.comparison,
                     pictures=pictures[key],
                     digests=_of_pair(workspace.home, key, score),
+                    from_before=_from_before(scored, key),
                 )
                 for key, score in scored.scores.items()
             ],
             heatmaps=heatmaps,
+            missing={key: scored.failing[key].reason if key in scored.failing else "" for key in scored.missing},
             digests=_digests(workspace, scored),
         ),
         folder,

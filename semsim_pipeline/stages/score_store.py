@@ -39,12 +39,6 @@ def pairs_lock(home: Path) -> Path:
     return home / "scores" / ".pairs.lock"
 
 
-def current_version(home: Path, key: str) -> str | None:
-    """The version of the pair's valid score, None where it was never scored. Raises StoreError."""
-    pointer = read_json(pair_file(home, key))
-    return None if pointer is None else str(pointer.get("current"))
-
-
 def current_score(home: Path, key: str) -> StoredScore | None:
     """The pair's valid score; None where it was never scored, or its result has gone. Raises StoreError."""
     version = current_version(home, key)
@@ -54,6 +48,13 @@ def current_score(home: Path, key: str) -> StoredScore | None:
 def events_of(home: Path, key: str) -> list[Event]:
     """A pair's past, the oldest first; empty where it was never scored. Raises StoreError."""
     return _events(read_json(pair_file(home, key)) or {})
+
+
+def current_version(home: Path, key: str) -> str | None:
+    """Of the pair's valid score, without reading it; None where `current_score` is None. Raises StoreError."""
+    pointer = read_json(pair_file(home, key))
+    version = None if pointer is None else str(pointer.get("current"))
+    return version if version is not None and result_file(home, version).is_file() else None
 
 
 def make_current(home: Path, key: str, stored: StoredScore) -> None:

@@ -29,6 +29,7 @@ from semsim_pipeline.datasets.decode import DECODE_VERSION
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.metrics.base import EmbeddedSet
+from semsim_pipeline.stages.failures import note
 from semsim_pipeline.stages.outcome import Failure, Outcome
 from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
@@ -136,7 +137,12 @@ def score_pairs(
     planner: one that goes on to be used, so that sides are not looked up again. A pair that fails is a `Failure` and
     the others go on.   Memory: BATCH_BYTES of embeddings, twice, or one pair's.
     """
-    planner = planner or Planner(workspace)
+    for found in _scored(workspace, keys, planner or Planner(workspace)):
+        note(workspace.home, found)
+        yield found
+
+
+def _scored(workspace: Workspace, keys: Sequence[str], planner: Planner) -> Iterator[Outcome | Failure]:
     waiting: list[PlannedPair] = []
     for key in keys:
         began = time.perf_counter()

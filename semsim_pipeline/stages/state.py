@@ -19,7 +19,8 @@ from semsim_pipeline.store.schema import SetKey
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetState:
     """The manifest of a dataset as of its last scan. view: `DatasetView.key()` of what was scanned. rows_before: of the
-    version before this one, None where there was none."""
+    version before this one, None where there was none. stamp: the source's just before the scan, "" where a later write
+    might not show in it."""
 
     view: str
     version: str
@@ -27,6 +28,7 @@ class DatasetState:
     rows: int
     failed: int
     rows_before: int | None = None
+    stamp: str = ""
 
     @property
     def manifest(self) -> ManifestRef:

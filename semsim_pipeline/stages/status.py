@@ -17,6 +17,7 @@ from semsim_pipeline.extract.plan import embedding_key as set_key
 from semsim_pipeline.extract.plan import missing_rows
 from semsim_pipeline.extract.scan import scan
 from semsim_pipeline.stages.changes import changes
+from semsim_pipeline.stages.failures import Failures, Noted
 from semsim_pipeline.stages.score_store import current_score
 from semsim_pipeline.stages.scores import Planner
 from semsim_pipeline.stages.state import EmbeddingState, read_embedding
@@ -44,8 +45,17 @@ def status_of(workspace: Workspace) -> dict[str, PairStatus]:
     Raises StoreError where the home cannot be used; a dataset that cannot be read is the state of its pairs.
     """
     manifests = {name: _scanned(workspace, name) for name in _needed(workspace)}
-    planner = Planner(workspace)
-    return {key: _state(workspace, planner, pair, manifests) for key, pair in workspace.catalog.pairs.items()}
+    planner, failures = Planner(workspace), Failures(workspace.home)
+    states = {key: _state(workspace, planner, pair, manifests) for key, pair in workspace.catalog.pairs.items()}
+    return {key: _with_failure(state, failures.behind(workspace.catalog.pairs[key])) for key, state in states.items()}
+
+
+def _with_failure(state: PairStatus, failure: Noted | None) -> PairStatus:
+    """`failed` where the last try to do what is left to do failed. Whether a dataset can be read was seen just now."""
+    if state.state not in {"missing", "stale"} or failure is None or failure.stage == "dataset_manifest":
+        return state
+    why = f"{failure.stage} of {failure.partition} failed, first at {failure.at}: {failure.reason}"
+    return PairStatus(state="failed", why=f"{state.why}; {why}")
 
 
 def _needed(workspace: Workspace) -> list[str]:
@@ -90,6 +100,8 @@ def _behind(workspace: Workspace, side: Side, alias: str, now: ManifestRef | str
     state = read_embedding(workspace.home, partition)
     if state is None:
         return f"{partition} is not embedded yet"
+    if state.dataset.view != workspace.dataset(side.dataset).key():
+        return f"{side.dataset}: the catalogue names another source, options or selection than what was embedded"
     encoder = workspace.encoder(alias)
     key = set_key(encoder)
     if state.key.digest != key.digest:

@@ -27,14 +27,18 @@ def free_port() -> int:
 
 
 @contextmanager
-def live_ui(home: Path) -> Iterator[Live]:
-    """`semsim ui` on a home, up and loaded; told to end afterwards, and it must."""
+def live_ui(home: Path, *options: str, code: Path | None = None) -> Iterator[Live]:
+    """`semsim ui` on a home, up and loaded; told to end afterwards, and it must. code: a folder with another
+    `semsim_pipeline` in it, to be run instead."""
     port = free_port()
     log = home.parent / "ui.log"
+    environment = {**os.environ, "SEMSIM_HOME": str(home)}
+    if code is not None:
+        environment["PYTHONPATH"] = str(code)
     with log.open("wb") as out:
         process = subprocess.Popen(
-            [sys.executable, "-m", "semsim_pipeline", "ui", "--port", str(port)],
-            env={**os.environ, "SEMSIM_HOME": str(home)}, stdout=out, stderr=subprocess.STDOUT,
+            [sys.executable, "-m", "semsim_pipeline", "ui", "--port", str(port), *options],
+            env=environment, cwd=code, stdout=out, stderr=subprocess.STDOUT,
         )  # fmt: skip
     found = Live(url=f"http://127.0.0.1:{port}", process=process, log=log)
     try:
@@ -142,6 +146,20 @@ class Live:
         ended = {"COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"}
         self.wait_until(lambda: status() in ended, "the backfill", seconds)
         return status()
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run, newest first: `status`, `assets`, `partition`."""
+        found = self.query(
+            """{ runsOrError { ... on Runs { results { status assetSelection { path } tags { key value } } } } }"""
+        )["runsOrError"]["results"]
+        return [
+            {
+                "status": run["status"],
+                "assets": [each["path"][0] for each in run["assetSelection"] or ()],
+                "partition": next((tag["value"] for tag in run["tags"] if tag["key"] == "dagster/partition"), None),
+            }
+            for run in found
+        ]
 
     def events(self, asset: str, partition: str) -> list[dict[str, Any]]:
         """The materialisations of a partition, newest first: `tags` and `metadata` as plain values."""

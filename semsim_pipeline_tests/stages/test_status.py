@@ -1,14 +1,23 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
 
+import polars as pl
 import pytest
 
 from semsim_pipeline.comparison import score_store
+from semsim_pipeline.comparison.backgrounds import known_background
+from semsim_pipeline.encoders.background_store import read_calibration, save_background
+from semsim_pipeline.errors import MissingWeightsError
 from semsim_pipeline.stages import embeddings
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
-from semsim_pipeline.stages.status import status_of
+from semsim_pipeline.stages.outcome import Outcome
+from semsim_pipeline.stages.status import PairStatus, status_of
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
 
@@ -72,3 +81,76 @@ def test_status_moves_nothing(workspace: Workspace) -> None:
     kept |= {path: path.read_bytes() for path in (workspace.home / "scores").rglob("*.json")}
     status_of(workspace)
     assert {path: path.read_bytes() for path in kept} == kept
+
+
+def test_every_other_cause_is_named_with_what_it_was_and_is(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(workspace)
+    key = "left~right@classical"
+
+    fingerprint = workspace.encoder("classical").fingerprint()
+    before = known_background(fingerprint, workspace.home)
+    [path] = files("semsim_pipeline.encoders").joinpath("backgrounds").iterdir()
+    calibration = replace(read_calibration(Path(str(path))), encoder_fingerprint=fingerprint, bandwidth=0.5)
+    after = save_background(workspace.home, calibration)
+    assert before is not None
+    assert status_of(workspace)[key] == PairStatus(state="stale", why=f"background: {before.id} → {after.id}")
+    shutil.rmtree(workspace.home / "backgrounds")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Workspace, "permutations", lambda *_: 12_345)
+        assert re.fullmatch(r"permutations: \d+ → 12345", status_of(workspace)[key].why)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(workspace.encoder("classical")), "fingerprint", lambda _self: "0" * 64)
+        assert re.fullmatch(r"encoder classical: [0-9a-f]{12} → [0-9a-f]{12}", status_of(workspace)[key].why)
+
+    text = (workspace.home / "catalog.yaml").read_text(encoding="utf-8")
+    text = text.replace("right: {spec: right,", "right: {spec: alone,")
+    (workspace.home / "catalog.yaml").write_text(text, encoding="utf-8")
+    found = status_of(Workspace.open(workspace.home))[key]
+    assert (found.state, found.why.split(":")[0]) == ("stale", "right")
+    assert "the catalogue names another source" in found.why
+
+
+def test_what_failed_when_it_was_tried_says_why_until_it_succeeds(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(workspace)
+    write_pictures(workspace.home / "alone", 1, seed=99, name="new.png")
+    with monkeypatch.context() as patch:
+        patch.setattr(embeddings, "ensure_weights", refused)
+        with pytest.raises(MissingWeightsError):
+            embeddings.embed_dataset(workspace, "alone@classical")
+    found = status_of(workspace)["left~alone@classical"]
+    assert found.state == "failed"
+    assert found.why.startswith("alone: manifest ")
+    assert "embeddings of alone@classical failed" in found.why
+    assert found.why.endswith("the weights have gone")
+    run(workspace)
+    assert status_of(workspace)["left~alone@classical"].state == "fresh"
+    assert not list((workspace.home / "pipeline" / "failures").rglob("*.json"))
+
+
+def refused(*_: object) -> None:
+    raise MissingWeightsError("the weights have gone")
+
+
+def test_a_score_from_before_is_marked_in_the_table_and_on_the_page(workspace: Workspace) -> None:
+    run(workspace)
+    shutil.rmtree(workspace.home / "alone")
+    run(workspace)
+    [matrix] = [
+        found
+        for found in bring_up_to_date(workspace, plan(workspace, ["whole"]))
+        if isinstance(found, Outcome) and found.stage == "similarity_matrix"
+    ]
+    table = pl.read_parquet(matrix.path)
+    marked = table.filter(pl.col("from_before").is_not_null())
+    assert set(marked["pair"]) == {"left~alone@classical"}
+    assert set(table["pair"]) == {"left~right@classical", "left~left@classical", "left~alone@classical"}
+    assert "alone" in matrix.texts["cannot_be_scored"]
+    assert matrix.numbers["failing"] == 1
+    page = (workspace.home / "reports" / "whole" / "index.html").read_text(encoding="utf-8")
+    assert "1 score is from before, because this pair cannot be scored as things are" in page
