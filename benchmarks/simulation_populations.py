@@ -62,7 +62,7 @@ def mixture() -> Population:
             sides[1] = _shrunk(sides[1], centres.mean(axis=0))
         return sides[0], sides[1]
 
-    some, _ = draw(generator(0, "mixture", "bandwidth"), "equal", POOL, 1)
+    some, _ = draw(generator(0, "mixture", "truth", "equal"), "equal", POOL, POOL)
     return Population(name="mixture", bandwidth=_bandwidth(some), draw=draw)
 
 
