@@ -1,4 +1,4 @@
-"""A dataset that grew by 1 %: 5,000 CIFAKE images embedded with `classical`, then 50 more; what the second costs."""
+"""A dataset that grew by 1 %: 5,000 CIFAKE images embedded with `classical`, then 50 more, then none."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.records import Extraction
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.store.embedding_set import EmbeddingSet
-from semsim_pipeline.store.hashes import HASHED
+from semsim_pipeline.store.hashes import HASHED, LoadedHashes
 from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import LABEL_PREFIX, SetKey
@@ -97,7 +97,7 @@ class Known:
     """What the store holds, looked up once for many views: a set's images, and (None: looked up each time) hashes."""
 
     images: KnownIds
-    hashes: pl.DataFrame | None = None
+    hashes: LoadedHashes | None = None
 
 
 def select_all(name: str, source: Source, extraction: Extraction, home: Path) -> SelectedView:
@@ -187,4 +187,4 @@ def _kept(rows: pl.LazyFrame, known: Known) -> pl.DataFrame:
         .collect()
     )
     kept = usable.filter(pl.Series(known.images.holds(usable["image_id"])))
-    return image_hashes(known.images.home).joined(kept, known.hashes)
+    return (known.hashes or image_hashes(known.images.home)).joined(kept)

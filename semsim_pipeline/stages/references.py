@@ -79,8 +79,15 @@ class References:
 
     def pointers(self) -> dict[str, set[str]]:
         """Folder of `pipeline` to the keys that need what is in it."""
-        embeddings = set(self.keys("embeddings"))
-        return {"datasets": set(self.keys("datasets")), "embeddings": embeddings, "checks": embeddings}
+        datasets, embeddings = set(self.keys("datasets")), set(self.keys("embeddings"))
+        return {
+            "datasets": datasets,
+            "embeddings": embeddings,
+            "checks": embeddings,
+            "failures/dataset_manifest": datasets,
+            "failures/embeddings": embeddings,
+            "failures/pair_metrics": set(self.keys("pairs")),
+        }
 
     def embeddings(self) -> Iterator[EmbeddingState]:
         """The states of the catalogue's embeddings."""

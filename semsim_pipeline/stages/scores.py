@@ -30,11 +30,12 @@ from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.stages.failures import note
-from semsim_pipeline.stages.outcome import Failure, Outcome
+from semsim_pipeline.stages.outcome import Failure, LateRows, Outcome
 from semsim_pipeline.stages.score_store import make_current
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
 from semsim_pipeline.store.embedding_set import EmbeddingSet
+from semsim_pipeline.store.hashes import LoadedHashes
 from semsim_pipeline.store.reader import KnownIds
 from semsim_pipeline.store.schema import SCHEMA_VERSION
 
@@ -105,7 +106,7 @@ class Planner:
             embeddings = EmbeddingSet.at(self._workspace.home, state.key)
             if state.key.digest not in self._known:
                 others = next(iter(self._known.values()), None)
-                hashes = image_hashes(self._workspace.home).load() if others is None else others.hashes
+                hashes = LoadedHashes(image_hashes(self._workspace.home)) if others is None else others.hashes
                 self._known[state.key.digest] = Known(images=KnownIds(embeddings), hashes=hashes)
             known = self._known[state.key.digest]
             found = select_from_dataset(dataset, side.view, state.dataset.manifest.path, embeddings, known)
@@ -233,7 +234,7 @@ def _outcome(workspace: Workspace, key: str, stored: StoredScore, *, computed: b
         row_count=found.reference.n + found.candidate.n,
         numbers=_numbers(found),
         texts=_texts(found),
-        rows=_rows(found),
+        rows=LateRows(lambda: _rows(found)),
     )
 
 

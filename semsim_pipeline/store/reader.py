@@ -36,7 +36,7 @@ def read_many(
 
     Memory: the sum of the results, n·d·4 bytes each, 40 bytes an image, and one row group.
     """
-    wanted = {name: _Wanted(digests(ids)) for name, ids in views.items()}
+    wanted = {name: IdTable(digests(ids)) for name, ids in views.items()}
     dim = embeddings.dim
     if dim is None and any(want.total for want in wanted.values()):
         raise StoreError(f"{embeddings.folder} holds no embeddings yet; run `semsim embed` on the dataset first.")
@@ -109,7 +109,7 @@ class KnownIds:
     def __init__(self, embeddings: EmbeddingSet) -> None:
         self.home = embeddings.home
         found = [digests(batch["image_id"]) for batch in embeddings.id_batches(failed=False)]
-        self._known = _Wanted(np.concatenate(found) if found else np.empty((0, 4), dtype=np.uint64))
+        self._known = IdTable(np.concatenate(found) if found else np.empty((0, 4), dtype=np.uint64))
 
     def holds(self, image_ids: Sequence[str] | pl.Series) -> NDArray[np.bool_]:
         """[n]: whether each of these images is embedded."""
@@ -119,8 +119,8 @@ class KnownIds:
         return found
 
 
-class _Wanted:
-    """One view's ids, sorted, so that a part's ids find their rows by binary search."""
+class IdTable:
+    """Ids, sorted, so that others find their rows by binary search, and which of them were found. 41 bytes an id."""
 
     def __init__(self, ids: Digests) -> None:
         self._order = np.argsort(ids[:, 0], kind="stable")
@@ -134,7 +134,7 @@ class _Wanted:
         return self.total - int(np.count_nonzero(self._found))
 
     def match(self, ids: Digests) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """(rows of the part, rows of the view) of the same length."""
+        """(rows of `ids`, rows of the table) of the same length."""
         first = np.searchsorted(self._sorted[:, 0], ids[:, 0], side="left")
         last = np.searchsorted(self._sorted[:, 0], ids[:, 0], side="right")
         count = last - first
@@ -147,7 +147,7 @@ class _Wanted:
         return source, self._order[place]
 
 
-def _read_part(path: Path, dim: int, wanted: Mapping[str, _Wanted], out: Mapping[str, NDArray[np.float32]]) -> None:
+def _read_part(path: Path, dim: int, wanted: Mapping[str, IdTable], out: Mapping[str, NDArray[np.float32]]) -> None:
     ids = _part_ids(path)
     matches = {name: want.match(ids) for name, want in wanted.items()}
     if not any(len(source) for source, _ in matches.values()):

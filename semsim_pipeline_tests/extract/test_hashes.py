@@ -16,7 +16,7 @@ from semsim_pipeline.extract import hashes as backfill
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.records import Extraction, ExtractOptions
 from semsim_pipeline.extract.run import embed_view
-from semsim_pipeline.store.hashes import HASHED, HashStore
+from semsim_pipeline.store.hashes import HASHED, HashStore, LoadedHashes
 from semsim_pipeline_tests.extract.fakes import FakeEncoder, FakeSource, FakeView, encoded, pixels
 
 ONE = ExtractOptions(workers=1, part_rows=16)
@@ -116,3 +116,14 @@ def test_hashes_are_whole_or_absent(tmp_path: Path) -> None:
     store.recover()
     assert not list(store.folder.iterdir())
     assert store.joined(pl.DataFrame({"image_id": ["a"]}))[HASHED].to_list() == [False]
+
+
+def test_hashes_that_were_loaded_join_as_those_that_were_not(tmp_path: Path) -> None:
+    store = HashStore.at(tmp_path, "some", 2)
+    ids = [f"{number:064x}" for number in range(6)]
+    assert LoadedHashes(store).joined(pl.DataFrame({"image_id": ids}))[HASHED].to_list() == [False] * 6
+    store.write(store.path(ids[:3]), ids[:3], np.arange(6, dtype=np.uint64).reshape(3, 2))
+    store.write(store.path(ids[2:4]), ids[2:4], np.array([[4, 5], [6, 7]], dtype=np.uint64))
+    rows = pl.DataFrame({"image_id": [ids[3], ids[5], ids[2], ids[0], ids[2]], "other": range(5)})
+    assert LoadedHashes(store).joined(rows).equals(store.joined(rows))
+    assert LoadedHashes(store).joined(rows)[HASHED].to_list() == [True, False, True, True, True]
