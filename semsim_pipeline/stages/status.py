@@ -88,7 +88,7 @@ def _state(
             if (why := _behind(workspace, side, pair.encoder, manifests[side.dataset])) is not None
         ]
         if changes:
-            return PairStatus(state="stale", why="; ".join(changes))
+            return PairStatus(state="stale", why="; ".join(dict.fromkeys(changes)))
         return _compared(stored.inputs, planner.plan(pair.key).inputs)
     except (SemsimError, OSError) as error:
         return PairStatus(state="failed", why=str(error))
