@@ -50,10 +50,15 @@ def events_of(home: Path, key: str) -> list[Event]:
     return _events(read_json(pair_file(home, key)) or {})
 
 
+def named_version(home: Path, key: str) -> str | None:
+    """The version that a pair's pointer names, whether its result is there or not. Raises StoreError."""
+    pointer = read_json(pair_file(home, key))
+    return None if pointer is None else str(pointer.get("current"))
+
+
 def current_version(home: Path, key: str) -> str | None:
     """Of the pair's valid score, without reading it; None where `current_score` is None. Raises StoreError."""
-    pointer = read_json(pair_file(home, key))
-    version = None if pointer is None else str(pointer.get("current"))
+    version = named_version(home, key)
     return version if version is not None and result_file(home, version).is_file() else None
 
 

@@ -18,7 +18,7 @@ from semsim_pipeline.extract.records import Progress, Silent
 from semsim_pipeline.stages.matrix import TABLE
 from semsim_pipeline.stages.picture_store import INDEX, read_pictures
 from semsim_pipeline.stages.references import all_manifests
-from semsim_pipeline.stages.score_store import DAMAGED, current_version, events_of, pair_file, pairs_lock
+from semsim_pipeline.stages.score_store import DAMAGED, events_of, named_version, pair_file, pairs_lock
 from semsim_pipeline.stages.state import dataset_file, embedding_file, read_dataset, read_embedding
 from semsim_pipeline.stages.verify_sets import Fault, faults_of_set
 from semsim_pipeline.store.embedding_set import EmbeddingSet
@@ -203,7 +203,7 @@ def _pairs(looking: _Looking) -> Iterator[Problem]:
         looking.look()
         key = path.stem
         try:
-            current, events = current_version(looking.home, key), events_of(looking.home, key)
+            current, events = named_version(looking.home, key), events_of(looking.home, key)
         except StoreError as error:
             yield looking.problem(_first(error), "the next score begins a new history", partial(_aside, looking, path))
             continue
