@@ -50,9 +50,11 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         "images look like to it, without which a score has no scale.",
     )
     def embeddings(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
+        from semsim_pipeline.stages.checks.gate import gated
         from semsim_pipeline.stages.embeddings import embed_dataset
 
-        return materialized(context, lambda: embed_dataset(workspace.open(context.log), context.partition_key))
+        key = context.partition_key
+        return materialized(context, lambda: gated(workspace.open(context.log), "embeddings", key, embed_dataset))
 
     @dg.asset(
         partitions_def=partitions.pairs,
@@ -70,9 +72,11 @@ def assets_of(partitions: Partitions) -> list[dg.AssetsDefinition]:
         "al. 2020), C2ST (Lopez-Paz and Oquab 2017) and more.",
     )
     def pair_metrics(context: dg.AssetExecutionContext, workspace: SemsimWorkspace) -> Materialized:
+        from semsim_pipeline.stages.checks.gate import gated
         from semsim_pipeline.stages.scores import score_pair
 
-        return materialized(context, lambda: score_pair(workspace.open(context.log), context.partition_key))
+        key = context.partition_key
+        return materialized(context, lambda: gated(workspace.open(context.log), "pair_metrics", key, score_pair))
 
     @dg.asset(
         partitions_def=partitions.pairs,

@@ -8,7 +8,8 @@ from functools import partial
 
 from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.errors import SemsimError, UnknownNameError, WorkError, did_you_mean
-from semsim_pipeline.stages.checks import check_comparison, check_stage
+from semsim_pipeline.stages.checks import check_stage
+from semsim_pipeline.stages.checks.standing import check_comparison
 from semsim_pipeline.stages.embeddings import embed_dataset
 from semsim_pipeline.stages.manifest import refresh_manifest
 from semsim_pipeline.stages.matrix import build_matrix

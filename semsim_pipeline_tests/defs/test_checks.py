@@ -159,6 +159,21 @@ def test_what_stands_on_it_in_the_same_run_is_not_done(
     assert not ran.asset_materializations_for_node("pair_plots")
 
 
+def test_a_run_of_its_own_does_not_get_past_a_blocking_check(home: Path, instance: dg.DagsterInstance) -> None:
+    """As in a backfill, where Dagster asks for what stands on a failed check in the next run."""
+    assert launch(instance, "left@classical", {"embeddings"}).success  # scans by itself
+    for number in range(6):
+        (home / "left" / f"bad{number}.png").write_bytes(b"no image")
+    assert not launch(instance, "left", {"dataset_manifest"}).success
+    ran = launch(instance, "left@classical", {"embeddings"})
+    [failure] = [event.step_failure_data for event in ran.all_events if event.is_step_failure]
+    assert failure.user_failure_data is not None
+    said = str(failure.user_failure_data.description)
+    assert said.startswith("embeddings of left@classical is not done, because the check images_readable of")
+    assert "6 of 26 images" in said
+    assert not ran.asset_materializations_for_node("embeddings")
+
+
 def test_a_check_without_a_result_to_judge_is_one_line(instance: dg.DagsterInstance) -> None:
     one = dg.AssetCheckKey(dg.AssetKey("pair_metrics"), "score_steady")
     ran = launch(instance, PAIR, set(), {one})

@@ -14,8 +14,9 @@ from PIL import Image
 
 from semsim_pipeline.errors import EmptyDatasetError, SemsimError, StoreError, UnknownNameError
 from semsim_pipeline.stages.bulk import bring_up_to_date, plan
-from semsim_pipeline.stages.checks import CHECKS, CheckResult, check_comparison, check_stage, counts, pairs
+from semsim_pipeline.stages.checks import CHECKS, CheckResult, check_stage, counts, pairs
 from semsim_pipeline.stages.checks.pairs import previous_score
+from semsim_pipeline.stages.checks.standing import check_comparison
 from semsim_pipeline.stages.embeddings import embed_dataset
 from semsim_pipeline.stages.manifest import refresh_manifest
 from semsim_pipeline.stages.outcome import Failure, Outcome, Stage
