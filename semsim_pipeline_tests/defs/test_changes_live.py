@@ -20,8 +20,10 @@ import dagster as dg
 import pytest
 
 import semsim_pipeline
+from semsim_pipeline.defs.automation import automation_sensor
 from semsim_pipeline.defs.inprocess import rescore_in_process
 from semsim_pipeline.defs.instance import instance_of
+from semsim_pipeline.defs.sensors import change_sensors
 from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.stages.outcome import STAGES
 from semsim_pipeline.stages.status import status_of
@@ -52,7 +54,7 @@ PARTITIONS = {
     "similarity_matrix": ["inside", "sides"],
     "report": ["inside", "sides"],
 }
-SENSORS = 6
+SENSORS = len([*change_sensors(), automation_sensor()])
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
