@@ -177,7 +177,7 @@ def test_limits(sets: dict[str, str]) -> None:
 
 
 def test_the_public_functions_and_their_types(sets: dict[str, str], tmp_path: Path) -> None:
-    assert semsim.__all__ == ["compare", "embed", "score"]
+    assert semsim.__all__ == ["compare", "compare_encoders", "embed", "score"]
     assert all(callable(getattr(semsim, name)) for name in semsim.__all__)
     result = semsim.compare(Path(sets["a"]), sets["b"], limit=25, seed=1, metrics=["kid"])
     assert isinstance(result, Comparison)
