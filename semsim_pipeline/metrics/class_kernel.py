@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
 from semsim_pipeline.metrics.base import EmbeddedSet
 from semsim_pipeline.metrics.kernel_sums import WeightedRows, kernel_sums
 from semsim_pipeline.metrics.units import SideUnits, excluded_weight, layout_of
 from semsim_pipeline.seeding import generator
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Floats = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -136,6 +139,8 @@ class _Classes:
 
     def _members(self, codes: NDArray[np.int64], cells: NDArray[np.int64]) -> csr_array:
         """Sparse [classes, cells]: how many rows of each class are in each cell."""
+        from scipy.sparse import csr_array  # a tenth of a second, which naming a result should not cost
+
         rows = np.flatnonzero(np.isin(codes, cells))
         owner = np.searchsorted(self.starts, rows, side="right") - 1
         where = np.searchsorted(cells, codes[rows])

@@ -47,7 +47,7 @@ def view(n: int, **facts) -> FakeView:
 def rows_of(result: Extraction) -> dict[str, bytes]:
     """Embedding bytes by image id, from whatever parts."""
     embeddings = EmbeddingSet(folder=result.folder, key=result.key)
-    ids = embeddings.embedded().collect()["image_id"]
+    ids = pl.concat(embeddings.id_batches(failed=False))["image_id"]
     return {name: row.tobytes() for name, row in zip(ids, read(embeddings, ids), strict=True)}
 
 
