@@ -22,7 +22,8 @@ Result = dg.AutomationResult[dg.AssetKey]
 Signature = tuple[str | None, ...]
 
 _CURRENT: dict[tuple[Path, str, str], Signature] = {}
-"""By home, asset and partition: the code's and the recorded versions, own and upstream, under which it was current."""
+"""By home, asset and partition: the code's and the recorded versions, own and upstream, under which it was current; of
+comparisons also what was failing."""
 
 
 class IsBehind(dg.AutomationCondition[dg.AssetKey]):
@@ -79,19 +80,23 @@ class IsUnsettled(dg.AutomationCondition[dg.AssetKey]):
 
 
 def _behind_of(context: Context, keys: Collection[str]) -> set[str]:
+    from semsim_pipeline.stages.failures import failures_stamp
+
     stage, behind = _stage(context), _behind()
     recorded = Recorded(context.asset_graph_view.instance)
     code = context.asset_graph.get(context.key).code_version
+    # Pages name what cannot be scored, which no version upstream tells.
+    failing = failures_stamp(behind.home) if stage in {"similarity_matrix", "report"} else None
     found = set()
     for key in keys:
         versions = (recorded.version(stage, key), *(recorded.version(*each) for each in behind.parents(stage, key)))
         memory = (behind.home, stage, key)
-        if _CURRENT.get(memory) == (code, *versions):
+        if _CURRENT.get(memory) == (code, failing, *versions):
             continue
         if _is_behind(behind, stage, key, versions):
             found.add(key)
         elif not behind.waits(stage, key):
-            _CURRENT[memory] = (code, *versions)
+            _CURRENT[memory] = (code, failing, *versions)
     return found
 
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import csr_array
 
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
 from semsim_pipeline.errors import DimensionMismatchError, TooFewSamplesError, UndefinedMetricError
@@ -253,6 +252,8 @@ def _sparse_hsic(first: Embeddings, second: Embeddings, near: Index, chosen: NDA
     n = len(near)
     row, slot = np.nonzero(chosen)
     column = near[row, slot]
+    from scipy.sparse import csr_array  # dear to import, and pages name results of this module
+
     a, b = (csr_array((_products(rows, row, column), (row, column)), shape=(n, n)) for rows in (first, second))
     return _hsic_of_sums(
         n,

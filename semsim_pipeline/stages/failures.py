@@ -14,6 +14,7 @@ from pathlib import Path
 
 from semsim_pipeline.catalog import Pair
 from semsim_pipeline.errors import SemsimError, StoreError
+from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.stages.outcome import Failure, Outcome, Stage
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline.store.json_file import read_json, write_json
@@ -74,6 +75,19 @@ def note(home: Path, found: Outcome | Failure) -> None:
 def failure_of(home: Path, stage: Stage, partition: str) -> Noted | None:
     """Why a partition failed last, None where it did not (a damaged note counts as none)."""
     return _read(stage, _folder(home, stage) / f"{partition}.json")
+
+
+def failures_stamp(home: Path) -> str:
+    """Changes with every note that is written or taken away, and costs no reading."""
+    found = (path for stage in NOTED for path in _folder(home, stage).glob("*.json"))
+    return digest_of(sorted(f"{path} {_written(path)}" for path in found))
+
+
+def _written(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:  # taken away meanwhile; the next look will say so too
+        return 0
 
 
 class Failures:
