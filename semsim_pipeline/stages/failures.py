@@ -80,7 +80,7 @@ def failure_of(home: Path, stage: Stage, partition: str) -> Noted | None:
 def failures_stamp(home: Path) -> str:
     """Changes with every note that is written or taken away, and costs no reading."""
     found = (path for stage in NOTED for path in _folder(home, stage).glob("*.json"))
-    return digest_of(sorted(f"{path} {_written(path)}" for path in found))
+    return digest_of("\n".join(sorted(f"{path} {_written(path)}" for path in found)))
 
 
 def _written(path: Path) -> int:
