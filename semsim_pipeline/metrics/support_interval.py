@@ -20,7 +20,7 @@ def share_interval(share: float, points: int, centres: int) -> tuple[float, floa
     Source: Wilson 1927; CENTRES_NOISE by simulation (`benchmarks/simulation_study.py`).
 
     >>> [round(end, 3) for end in share_interval(0.8, 100, 100)]
-    [0.691, 0.878]
+    [0.685, 0.88]
     """
     draws = 1 / (1 / points + CENTRES_NOISE / centres)
     z2 = Z_95 * Z_95

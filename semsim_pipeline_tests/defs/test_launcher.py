@@ -1,4 +1,4 @@
-from __future__ import annotations
+# No `from __future__ import annotations` here: Dagster reads the annotations of what it decorates as objects.
 
 import subprocess
 import sys

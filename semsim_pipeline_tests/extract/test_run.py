@@ -34,12 +34,6 @@ from semsim_pipeline_tests.extract.fakes import DIM, FakeEncoder, FakeSource, Fa
 ONE = ExtractOptions(workers=1, part_rows=16)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_encoder() -> None:
-    """Encoders of one fingerprint are one encoder to the shard task; these tests give one fingerprint to several."""
-    shard._loaded.clear()
-
-
 def view(n: int, **facts) -> FakeView:
     return FakeView(source=FakeSource(n=n, **facts))
 
