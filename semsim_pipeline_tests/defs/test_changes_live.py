@@ -1,6 +1,7 @@
 """What runs after which change, on a real `semsim ui --watch`: real sensors, runs and events. Slow.
 
-Each test starts from rest (everything current) and counts what was materialised until it rests again.
+Each test starts from a home of its own at rest (everything current), whatever ran before it, and counts what was
+materialised until it rests again.
 """
 
 from __future__ import annotations
@@ -58,9 +59,9 @@ SENSORS = len([*change_sensors(), automation_sensor()])
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
 
 
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("changes") / "home"
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "changes" / "home"
     for number, dataset in enumerate(("left", "right")):
         for kind in ("stripes", "blobs"):
             write_pictures(folder / dataset / kind, N, seed=10 * number, kind=kind)
