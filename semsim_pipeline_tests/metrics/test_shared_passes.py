@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from semsim_pipeline.metrics import clouds, neighbors, relabelled
+from semsim_pipeline.metrics import clouds, neighbors, radii, relabelled
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, Pair
 from semsim_pipeline.metrics.clouds import Bounds
 from semsim_pipeline.metrics.score_card import score_card
@@ -79,7 +79,7 @@ def test_a_pair_costs_three_passes_and_the_next_one_a_single_one(monkeypatch: py
         passes.append(upper)
         return plain(*args, upper=upper, **kwargs)
 
-    for module in (clouds, neighbors):
+    for module in (clouds, neighbors, radii):
         monkeypatch.setattr(module, "bound_tiles", counted)
     # Floors relabel the images: passes of their own, over samples.
     nothing = relabelled.SupportFloor(precision=None, recall=None, matched=None, size=0)
@@ -92,3 +92,7 @@ def test_a_pair_costs_three_passes_and_the_next_one_a_single_one(monkeypatch: py
     assert sorted(passes[3:]) == [False, True]
     score_card(Pair(reference=b, candidate=c), asked)
     assert passes[5:] == [False]
+    passes.clear()
+    fresh = Pair(reference=EmbeddedSet("a", a.rows), candidate=EmbeddedSet("b", b.rows))
+    score_card(fresh, ["prdc", "proximity"])
+    assert sorted(passes) == [False, True, True]
