@@ -13,10 +13,11 @@ from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import WrongCallError
-from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.extract.run import embed_view, usable_manifest
 from semsim_pipeline.home import ensure_home, semsim_home
 from semsim_pipeline.metrics.background import measure_background, require_categories
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.records import Background
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.reader import read

@@ -23,10 +23,11 @@ from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.extract.run import embed_view, usable_manifest
 from semsim_pipeline.home import ensure_home
 from semsim_pipeline.metrics.multiplicity import permutations_for
+from semsim_pipeline.progress import Progress, Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,15 +18,14 @@ from semsim_pipeline.extract.records import (
     REASONS_SHOWN,
     Extraction,
     ExtractOptions,
-    Progress,
     ShardReceipt,
-    Silent,
     View,
 )
 from semsim_pipeline.extract.scan import scan, scan_again
 from semsim_pipeline.extract.shard import embed_shard
 from semsim_pipeline.heap import return_freed_memory
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import ManifestRef
 
