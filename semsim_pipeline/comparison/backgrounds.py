@@ -8,6 +8,7 @@ import numpy as np
 
 from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.selected import embedded_rows
+from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.encoders.background_store import Calibration, active_background, save_background
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
@@ -54,6 +55,7 @@ def calibrate(
     categories, MissingWeightsError.
     """
     view = open_named(panel, home)
+    fetch(view.source, progress or Silent())
     columns = view.source.label_columns
     if not columns:
         raise WrongCallError(f"The panel {panel!r} has no labels; a panel is one folder a category.")
