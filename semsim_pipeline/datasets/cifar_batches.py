@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -151,7 +152,8 @@ class Cifar:
         return Stamp(digest=self.layout.file.checksum or "")
 
     def stamp_here(self) -> str:
-        return self.stamp().digest
+        found = self.stamp()
+        return found.digest if found.settled(time.time_ns()) else ""
 
     def what_else(self) -> str:
         return "batches without images"

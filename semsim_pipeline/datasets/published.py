@@ -80,8 +80,10 @@ def places(wanted: Published) -> list[str]:
     if not mirror:
         return [wanted.url]
     if is_url(mirror):
-        return [f"{mirror.rstrip('/')}/{quote(wanted.name)}", wanted.url]
-    return [str(Path(mirror).expanduser().absolute() / wanted.name), wanted.url]
+        place = f"{mirror.rstrip('/')}/{quote(wanted.name)}"
+    else:
+        place = str(Path(mirror).expanduser().absolute() / wanted.name)
+    return list(dict.fromkeys([place, wanted.url]))
 
 
 def is_offline() -> bool:
@@ -102,7 +104,7 @@ def missing(wanted: Published, reason: str) -> str:
     )
 
 
-def write_json(path: Path, value: dict[str, object]) -> None:
+def write_json(path: Path, value: dict[str, object] | str) -> None:
     """Replace a small file as a whole. Raises OSError."""
     temporary = path.with_name(f".tmp-{path.name}")
     temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
