@@ -12,8 +12,9 @@ from semsim_pipeline.datasets.decode import DECODE_VERSION, decode
 from semsim_pipeline.datasets.perceptual import HASH_NAME, HASH_WORDS, perceptual_hash
 from semsim_pipeline.errors import UnreadableImageError
 from semsim_pipeline.extract.plan import Cut, missing_from, shards
-from semsim_pipeline.extract.records import Progress, ShardSpec, View
+from semsim_pipeline.extract.records import ShardSpec, View
 from semsim_pipeline.fingerprint import image_id_of
+from semsim_pipeline.progress import Progress
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HashStore
 from semsim_pipeline.store.manifest import ManifestRef

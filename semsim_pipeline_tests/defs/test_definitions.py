@@ -17,9 +17,9 @@ from semsim_pipeline.defs.instance import SETTINGS, fail_dead_runs, instance_of,
 from semsim_pipeline.defs.partitions import NOTHING, partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.errors import StoreError, UnknownNameError
-from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline.progress import Silent
 from semsim_pipeline.stages import bulk
 from semsim_pipeline.stages.outcome import STAGES, Outcome
 from semsim_pipeline.stages.workspace import Workspace
@@ -250,7 +250,7 @@ def test_a_run_whose_terminal_was_killed_is_marked_and_blocks_nobody(home: Path)
     code = (
         "import os; from semsim_pipeline.stages import bulk; bulk.refresh_manifest = lambda *_: os._exit(9);"
         "from semsim_pipeline.defs.inprocess import rescore_in_process; from pathlib import Path;"
-        "from semsim_pipeline.extract.records import Silent;"
+        "from semsim_pipeline.progress import Silent;"
         f"rescore_in_process(Path({str(home)!r}), Silent())"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9
