@@ -18,9 +18,9 @@ from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
-from semsim_pipeline.extract.records import Progress
 from semsim_pipeline.extract.run import embed_view
 from semsim_pipeline.metrics.cosine import mean_cosine
+from semsim_pipeline.progress import Progress
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 
 QUANTITIES = {"mean_cosine": mean_cosine}

@@ -71,7 +71,10 @@ class RunNetwork(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkEncoder:
-    """An `Encoder` that runs a network. batch_size 16: larger batches gain nothing on a CPU and cost memory.
+    """An `Encoder` that runs a network. batch_size 8: larger batches gain nothing on a CPU and cost memory.
+
+    Measured with ViT-B/32, one thread an encoder: 155, 163 and 153 CPU-ms an image at 8, 16 and 32, and each thread
+    holds the activations of its own batch.
 
     run: in place of the usual runtime. one_precision: why no other precision than the recipe's makes sense, "" where
     one does.
@@ -83,7 +86,7 @@ class NetworkEncoder:
     weights: Weights
     build: BuildNetwork
     concurrency: Concurrency = "threads"
-    batch_size: int = 16
+    batch_size: int = 8
     run: RunNetwork | None = None
     one_precision: str = ""
 
@@ -113,7 +116,7 @@ class NetworkEncoder:
             return self.run(module, self.recipe)
         from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
 
-        return NetworkRuntime(module, self.recipe, name=self.name)
+        return NetworkRuntime(module, self.recipe, name=self.name, batch_size=self.batch_size)
 
     def _identity(self, digest: str) -> str:
         recipe = self.recipe
@@ -124,6 +127,7 @@ class NetworkEncoder:
                 "arch": recipe.arch,
                 "weights": digest,
                 "resize": recipe.resize.plain(),
+                "least_side": recipe.resize.least_side,  # large photos are decoded small
                 "mean": recipe.mean,
                 "std": recipe.std,
                 "pooling": recipe.pooling,

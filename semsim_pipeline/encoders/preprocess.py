@@ -28,6 +28,7 @@ TF1_BILINEAR: Literal["tf1-bilinear"] = "tf1-bilinear"
 """TensorFlow 1's bilinear resize as FID was defined with it: not antialiased, its result is not rounded to whole grey
 levels. Not a filter of Pillow: the encoder's own runtime applies it."""
 
+LEAST_TIMES = 2
 WIDEST_ASPECT = 16
 """Beyond this ratio the ends of the long side are cut before resizing: a 1x10,000 strip whose short side becomes 224
 would otherwise need 1.5 GB, to keep 224 of 2,240,000 columns."""
@@ -55,6 +56,14 @@ class ResizeSpec:
         known = (*FILTERS, TF1_BILINEAR)
         if self.interpolation not in known:
             raise ValueError(f"interpolation is one of {', '.join(known)}; found {self.interpolation!r}")
+
+    @property
+    def least_side(self) -> int:
+        """Pixels of the short side that a photo decoded small must keep: twice what the resize makes of it.
+
+        The antialiased filter then still averages over the pixels of several, as it would on the whole photo.
+        """
+        return LEAST_TIMES * max(self.scale)
 
     def plain(self) -> dict[str, Plain]:
         """Everything that changes a pixel, for a fingerprint."""

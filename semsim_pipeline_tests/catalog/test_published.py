@@ -130,8 +130,8 @@ def test_a_catalogue_is_a_file_or_a_packaged_name(tmp_path: Path, monkeypatch: p
         find_catalog("cifar10_clases")
     # Its relative places start where the user is.
     monkeypatch.chdir(tmp_path)
-    folder = experiment_home(find_catalog("cifake"), tmp_path / "home")
-    assert str(tmp_path / "cifake.zip") in (folder / "catalog.yaml").read_text()
+    folder = experiment_home(find_catalog("cifake_offline"), tmp_path / "home")
+    assert str(tmp_path / "cifake-train.zip") in (folder / "catalog.yaml").read_text()
 
 
 def test_the_packaged_experiments_are_the_repositorys() -> None:
