@@ -33,6 +33,10 @@ def print_overview(console: Console, catalog: Catalog, home: Path, only: str | N
         found = {key: score for key in comparison.pairs if (score := current_score(home, key)) is not None}
         scores = in_family(found)
         console.print(_table(comparison, dict(sorted(scores.items(), key=lambda each: _place(each[1])))))
+        for key, theirs in comparison.published.items():
+            if key in scores:
+                said = f"{' against '.join(comparison.labels[key])}: {beside(theirs, scores[key].comparison).text}"
+                console.print(said, markup=False, soft_wrap=True)
         page = report_file(home, comparison.name)
         if page.exists():
             console.print(f"Report: {page}", style="bold", markup=False, soft_wrap=True)
@@ -56,10 +60,8 @@ def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
     for column in ("similarity", "95 %", "floor", *(["adjusted p"] if len(scores) > 1 else [])):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict")
-    if comparison.published:
-        table.add_column("published")
     gap = len(scores) - 2 * ENDS if len(scores) > MOST_ROWS else 0
-    for place, (key, score) in enumerate(scores.items()):
+    for place, score in enumerate(scores.values()):
         if gap and place == ENDS:
             table.add_row(f"… {gap} more …", style="dim")
         if gap and ENDS <= place < len(scores) - ENDS:
@@ -75,14 +77,8 @@ def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
             "" if headline is None or headline.floor is None else f"{headline.floor:.3f}",
             *([_adjusted(found)] if len(scores) > 1 else []),
             escape(found.verdict.text),
-            *([_published(comparison, key, score)] if comparison.published else []),
         )
     return table
-
-
-def _published(comparison: Comparison, key: str, score: StoredScore) -> str:
-    theirs = comparison.published.get(key)
-    return "" if theirs is None else escape(beside(theirs, score.comparison).text)
 
 
 def _adjusted(found: Result) -> str:

@@ -85,6 +85,7 @@ class UrlWeights:
             part.parent.mkdir(parents=True, exist_ok=True)
             _receive(address, part)
         except HTTPError as error:
+            error.close()
             raise MissingWeightsError(self._missing(name, f"{address} answered {error.code}")) from error
         except (OSError, URLError) as error:
             raise MissingWeightsError(self._missing(name, f"{address}: {hub.first_line(error)}")) from error
