@@ -13,11 +13,10 @@ from semsim_pipeline.catalog.spec import is_there, relocated
 from semsim_pipeline.catalog.surgery import Value
 from semsim_pipeline.datasets.resolve import DatasetView, open_view
 from semsim_pipeline.datasets.views import parse_view
+from semsim_pipeline.encoders import DEFAULT_ENCODER
 from semsim_pipeline.encoders.checkpoint import SUFFIXES
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
-
-DEFAULT_ENCODER = "classical"
 
 
 def add_dataset(home: Path, name: str, spec: str, values: Sequence[str] = (), *, look: bool = True) -> Edited:
