@@ -69,12 +69,13 @@ def random_copy(divided: Divided, folder: Path) -> Path:
 def compared(divided: Divided, without: Path | None) -> dict[str, Embedder]:
     """`mini`, `classical`, the random network, and the second copy where there is one."""
     folder = Path(tempfile.mkdtemp(prefix="semsim-mini-"))
-    found = {name: embedder(name) for name in ("mini", "classical")}
+    found = {"classical": embedder("classical")}
     copies = {RANDOM: (random_copy(divided, folder), "random (seed 0), never trained")}
     if without is not None:
         copies[WITHOUT] = (without, "trained by the same recipe without " + " and ".join(mini.UNSEEN))
     for name, (path, words) in copies.items():
         found[name] = replace(embedder(f"mini:{path}"), name=name, weights=words)
+    found["mini"] = embedder("mini")
     return found
 
 
