@@ -77,8 +77,8 @@ def of_unseen(held_out: Rows, classes: NDArray[np.int64]) -> dict[str, Any]:
     """Images of the classes that the second copy never saw: how they separate from all others.
 
     recall: the share of a class's held-out images whose 10 nearest other held-out images name it. auc: the chance that
-    two images of the class are nearer to each other (cosine) than one is to an image of another class, the mean over the
-    nine other classes; `nearest` is the one for which it is least.
+    two images of the class are nearer to each other (cosine) than one is to an image of another class, the mean over
+    the nine other classes; `nearest` is the one for which it is least.
     """
     unit = held_out / np.linalg.norm(held_out, axis=1, keepdims=True)
     named = labels_by_neighbours(held_out, classes)
