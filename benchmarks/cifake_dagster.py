@@ -75,7 +75,7 @@ def backfill(home: str) -> dict[str, Any]:
 def again(home: str) -> dict[str, Any]:
     """The same catalogue in one process, nothing changed."""
     from semsim_pipeline.defs.inprocess import rescore_in_process
-    from semsim_pipeline.extract.records import Silent
+    from semsim_pipeline.progress import Silent
 
     began = time.perf_counter()
     found = rescore_in_process(Path(home), Silent())

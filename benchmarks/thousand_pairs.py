@@ -123,7 +123,7 @@ def status(home: str) -> dict[str, Any]:
 def recorded(home: str) -> dict[str, Any]:
     """The job `rescore` in this process: the same work, and Dagster's events."""
     from semsim_pipeline.defs.inprocess import rescore_in_process
-    from semsim_pipeline.extract.records import Silent
+    from semsim_pipeline.progress import Silent
 
     _workspace(home)
     began, cpu = time.perf_counter(), measure.cpu_seconds()

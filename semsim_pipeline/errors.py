@@ -56,6 +56,18 @@ class CorruptSourceError(WorkError):
     """An archive or table that cannot be opened or ends half-way."""
 
 
+class MissingFilesError(WorkError):
+    """A source whose files are not on this machine, and could not be fetched or were not asked for yet."""
+
+
+class UnreachableError(MissingFilesError):
+    """A server that gives no answer at present; what was fetched from it before is as good as it was."""
+
+
+class WrongChecksumError(WorkError):
+    """A fetched file that is not the published one; it was removed."""
+
+
 class MissingWeightsError(WorkError):
     """An encoder whose weights are not on this machine and could not be fetched."""
 

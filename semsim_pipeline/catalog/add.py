@@ -11,21 +11,38 @@ from semsim_pipeline.catalog.load import catalog_path
 from semsim_pipeline.catalog.records import NAME, Catalog
 from semsim_pipeline.catalog.spec import is_there, relocated
 from semsim_pipeline.catalog.surgery import Value
+from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.resolve import DatasetView, open_view
+from semsim_pipeline.datasets.stamp import Watchable
 from semsim_pipeline.datasets.views import parse_view
 from semsim_pipeline.encoders import DEFAULT_ENCODER
 from semsim_pipeline.encoders.checkpoint import SUFFIXES
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
+from semsim_pipeline.progress import Progress, Silent
 
 
-def add_dataset(home: Path, name: str, spec: str, values: Sequence[str] = (), *, look: bool = True) -> Edited:
+def add_dataset(
+    home: Path,
+    name: str,
+    spec: str,
+    values: Sequence[str] = (),
+    *,
+    look: bool = True,
+    progress: Progress | None = None,
+) -> Edited:
     """A name for a source. spec: as on the command line here. values: `label=cat|dog`, or `label` for the classes that
-    a listing shows now. look: the source must open.
+    a listing shows now, for which it is fetched where it comes over a network. look: the source must open; of one that
+    is not here yet, its server must have it.
 
     Raises MissingPathError and what else opening raises; CatalogError; WrongCallError for a name that is taken.
     """
-    opened = open_view(spec) if look or any("=" not in each for each in values) else None
+    listed = any("=" not in each for each in values)
+    opened = open_view(spec) if look or listed else None
+    if opened is not None and listed:
+        fetch(opened.source, progress or Silent())
+    elif opened is not None and not is_here(opened.source) and isinstance(opened.source, Watchable):
+        opened.source.stamp()  # it must be there to be fetched later
     declared = dict(_column(each, opened) for each in values)
     stored = relocated(spec, Path.cwd(), catalog_path(home).parent)
 

@@ -110,7 +110,7 @@ class Dataset:
 
     def _opened(self, view: View) -> CatalogView:
         kind = self.source_kind
-        if kind is not None and kind.embedded:
+        if kind is not None and view.base == kind.name:
             # With its colon the name is never taken for a path in the working folder.
             opened = open_parsed(replace(view, base=f"{view.base}:"))
         else:

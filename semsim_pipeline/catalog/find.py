@@ -23,10 +23,9 @@ def find_view(spec: str, catalog: Catalog) -> DatasetView:
         if view.base in catalog.datasets:
             return catalog.datasets[view.base].select(view)
         if _is_bare_name(view.base):
-            embedded = [kind.name for kind in SOURCES if kind.embedded]
-            by_place = [f"{kind.name}:" for kind in SOURCES if not kind.embedded]
+            kinds = [kind.name if kind.bare else f"{kind.name}:" for kind in SOURCES]
             raise UnknownNameError(
-                f"{did_you_mean('dataset', view.base, {*catalog.datasets, *embedded, *by_place})} "
+                f"{did_you_mean('dataset', view.base, {*catalog.datasets, *kinds})} "
                 "A path to a folder, zip, tar or Parquet file is fine as well."
             )
     return open_parsed(view)

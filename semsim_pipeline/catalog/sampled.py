@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 
-from semsim_pipeline.datasets.base import Reader, Source, what_else
+from semsim_pipeline.datasets.base import Fetchable, Reader, Source, fetch, is_here, what_else
 from semsim_pipeline.datasets.selection import select
 from semsim_pipeline.datasets.views import View
+from semsim_pipeline.progress import Progress
 from semsim_pipeline.records import ItemRef
 
 
@@ -46,6 +47,15 @@ class Sampled:
 
     def open(self) -> AbstractContextManager[Reader]:
         return self.inner.open()
+
+    def fetch(self, progress: Progress) -> None:
+        fetch(self.inner, progress)
+
+    def is_here(self) -> bool:
+        return is_here(self.inner)
+
+    def stamp_here(self) -> str:
+        return self.inner.stamp_here() if isinstance(self.inner, Fetchable) else ""
 
     def what_else(self) -> str:
         return what_else(self.inner)

@@ -10,7 +10,7 @@ from pathlib import Path
 from semsim_pipeline.datasets.base import SOURCES, SourceKind
 from semsim_pipeline.datasets.grouping import OPTION as GROUP_BY
 from semsim_pipeline.datasets.grouping import SUBFOLDER
-from semsim_pipeline.datasets.resolve import PLAIN_KIND
+from semsim_pipeline.datasets.resolve import PLAIN_KIND, kind_of_scheme, needs_location
 from semsim_pipeline.datasets.selection import GROUP
 from semsim_pipeline.datasets.views import RESERVED, View, parse_view
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
@@ -40,7 +40,7 @@ def relocated(text: str, here: Path, folder: Path) -> str:
         base = _placed(absolute(view.base, here), folder)
     else:
         kind, base = _recognise(view.base, here)
-        prefix = f"{kind.name}:" if kind is not None and not kind.embedded else ""
+        prefix = f"{kind.name}:" if kind is not None and base.startswith(f"{kind.name}:") else ""
         location = Path(base.removeprefix(prefix))
         if location.is_absolute():  # and no embedded set, nor a place on another machine
             base = prefix + _placed(location, folder)
@@ -67,7 +67,10 @@ def _recognise(base: str, folder: Path) -> tuple[SourceKind | None, str]:
     prefix, colon, rest = base.partition(":")
     if not colon:
         known = SOURCES.get(base) if base in SOURCES else None
-        return (known, base) if known is not None and known.embedded else (None, str(absolute(base, folder)))
+        return (known, base) if known is not None and known.bare else (None, str(absolute(base, folder)))
+    by_scheme = kind_of_scheme(base)
+    if by_scheme is not None:
+        return by_scheme, base
     if prefix not in SOURCES:
         if PLAIN_KIND.fullmatch(prefix) and not is_there(base, folder):
             raise UnknownNameError(did_you_mean("source kind", prefix, SOURCES.names()))
@@ -76,8 +79,11 @@ def _recognise(base: str, folder: Path) -> tuple[SourceKind | None, str]:
     if kind.embedded:
         kind.build(rest, {})  # an embedded set is known whole: a place behind its name is wrong for ever
         return kind, prefix
-    if not rest:
-        raise WrongCallError(f"{prefix!r} needs a location: write {prefix}:PATH.")
+    if not rest and not kind.fetched:
+        raise needs_location(kind)
+    if kind.remote or not rest:
+        kind.build(rest, {})  # asks no network; a place that cannot be right is wrong for ever
+        return kind, base if rest else prefix
     return kind, f"{prefix}:{absolute(rest, folder)}"
 
 

@@ -16,6 +16,7 @@ import click
 
 from semsim_pipeline.cli.catalog import catalog
 from semsim_pipeline.cli.compare import compare
+from semsim_pipeline.cli.datasets import datasets
 from semsim_pipeline.cli.demo import demo
 from semsim_pipeline.cli.embed import embed
 from semsim_pipeline.cli.encoders import encoders
@@ -48,7 +49,7 @@ def semsim() -> None:
 
 
 for command in (
-    demo, compare, score, embed, catalog, rescore, status, history, ui, list_, encoders, verify, gc,
+    demo, compare, score, embed, catalog, rescore, status, history, ui, list_, datasets, encoders, verify, gc,
 ):  # fmt: skip
     semsim.add_command(command)
 

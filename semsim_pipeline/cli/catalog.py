@@ -63,9 +63,12 @@ def dataset(name: str, spec: str, values: tuple[str, ...], unseen: bool) -> None
              semsim catalog add dataset shop shop.zip --values label
     """
     from semsim_pipeline.catalog.add import add_dataset
+    from semsim_pipeline.cli.progress import shown
     from semsim_pipeline.home import semsim_home
 
-    _say(add_dataset(semsim_home(), name, spec, values, look=not unseen))
+    with shown(quiet=False) as progress:
+        edited = add_dataset(semsim_home(), name, spec, values, look=not unseen, progress=progress)
+    _say(edited)
 
 
 @add.command(short_help="An alias for an encoder.")

@@ -8,14 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.extract.records import Progress, Silent
+from semsim_pipeline.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 SECONDS_BETWEEN_LINES = 5.0
-STAGES = {"scan": "Reading the list", "embed": "Embedding", "score": "Scoring", "draw": "Drawing", "verify": "Checking"}
-UNITS = {"score": "pairs", "draw": "pairs", "verify": "files"}
+STAGES = {
+    "download": "Downloading",
+    "scan": "Reading the list",
+    "embed": "Embedding",
+    "score": "Scoring",
+    "draw": "Drawing",
+    "verify": "Checking",
+}
+UNITS = {"download": "MB", "score": "pairs", "draw": "pairs", "verify": "files"}
 
 
 @contextmanager
@@ -82,12 +89,12 @@ class _Stage:
     def _line(self, done: int, failed: int, new: int) -> str:
         seconds = time.monotonic() - self._began
         unit = UNITS.get(self._name, "images")
-        of = f" of {self._total:,}" if self._total is not None else ""
-        parts = [f"{STAGES.get(self._name, self._name)}: {done:,}{of} {unit}"]
+        of = f" of {_amount(self._total, unit)}" if self._total is not None else ""
+        parts = [f"{STAGES.get(self._name, self._name)}: {_amount(done, unit)}{of} {unit}"]
         if self._name == "scan":
             parts.append(f"{new:,} new")
         elif done and seconds > 1:
-            parts.append(f"{done / seconds:,.0f} images/s" if unit == "images" else f"{done / seconds:,.1f}/s")
+            parts.append(_rate(done / seconds, unit))
             if self._total and done < self._total:
                 parts.append(f"{_clock((self._total - done) * seconds / done)} left")
         if failed:
@@ -125,6 +132,21 @@ class _Live(_Stage):
     def close(self) -> None:
         self._live.stop()
         super().close()
+
+
+def _amount(count: int, unit: str) -> str:
+    return f"{count / 1e6:,.1f}" if unit == "MB" else f"{count:,}"
+
+
+def _rate(per_second: float, unit: str) -> str:
+    """What is done in a second, in the words of its unit.
+
+    >>> _rate(2_500_000, "MB"), _rate(812.3, "images"), _rate(1.25, "pairs")
+    ('2.5 MB/s', '812 images/s', '1.2/s')
+    """
+    if unit == "MB":
+        return f"{per_second / 1e6:,.1f} MB/s"
+    return f"{per_second:,.0f} images/s" if unit == "images" else f"{per_second:,.1f}/s"
 
 
 def _clock(seconds: float) -> str:

@@ -8,15 +8,17 @@ import numpy as np
 
 from semsim_pipeline.catalog import open_named
 from semsim_pipeline.comparison.selected import embedded_rows
+from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.encoders.background_store import Calibration, active_background, save_background
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import WrongCallError
-from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.extract.run import embed_view, usable_manifest
 from semsim_pipeline.home import ensure_home, semsim_home
 from semsim_pipeline.metrics.background import measure_background, require_categories
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.records import Background
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.reader import read
@@ -53,6 +55,7 @@ def calibrate(
     categories, MissingWeightsError.
     """
     view = open_named(panel, home)
+    fetch(view.source, progress or Silent())
     columns = view.source.label_columns
     if not columns:
         raise WrongCallError(f"The panel {panel!r} has no labels; a panel is one folder a category.")

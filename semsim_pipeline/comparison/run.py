@@ -17,16 +17,18 @@ from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.score_store import Scoring, find_result, keep_result, score_inputs, score_version
 from semsim_pipeline.comparison.selected import SelectedView, select_all, with_confounds
 from semsim_pipeline.comparison.sets import open_sets
+from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.datasets.listing import list_together
-from semsim_pipeline.datasets.resolve import DatasetView
+from semsim_pipeline.datasets.resolve import DatasetView, source_key
 from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.extract.run import embed_view, usable_manifest
 from semsim_pipeline.home import ensure_home
 from semsim_pipeline.metrics.multiplicity import permutations_for
+from semsim_pipeline.progress import Progress, Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +173,8 @@ def _scored(
     options, progress = how
     home = ensure_home(options.home)
     with TemporaryDirectory(prefix=".listing-", dir=home) as folder:
+        for source in {source_key(view.source): view.source for view in views.values()}.values():
+            fetch(source, progress)
         listed = list_together(views, Path(folder))
         manifests = {spec: usable_manifest(view, chosen, home, progress) for spec, view in listed.items()}
     selected = {

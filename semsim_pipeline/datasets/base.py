@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from numpy.typing import NDArray
 from semsim_pipeline.errors import UnknownNameError, did_you_mean
 from semsim_pipeline.records import ItemRef
 from semsim_pipeline.registry import Registry
+
+if TYPE_CHECKING:
+    from semsim_pipeline.progress import Progress
 
 Content = bytes | NDArray[np.uint8]
 """A file's bytes, or pixels uint8 [h, w] (grey) or [h, w, 3] (RGB) of a source that holds arrays."""
@@ -59,9 +62,11 @@ class SourceKind:
     """A registered kind of source, with its facts for people.
 
     build: (location, options) to a source; raises WrongCallError on an unknown option, MissingPathError.
-    embedded: names that need no location (`digits`). options: the option names it takes.
-    classes: label column to its values in their order, where every source of the kind has the same ones; empty where
-    only a listing tells.
+    embedded: travels with the package and takes no location (`digits`). fetched: its name alone is a dataset too, which
+    is fetched; a location is a copy that one has (`cifar10`). remote: its location is a place on another machine, no
+    path. schemes: what such a place may begin with, so that it needs no `KIND:` in front.
+    options: the option names it takes. classes: label column to its values in
+    their order, where every source of the kind has the same ones; empty where only a listing tells.
     """
 
     name: str
@@ -70,8 +75,16 @@ class SourceKind:
     licence: str
     build: BuildSource
     embedded: bool = False
+    fetched: bool = False
+    remote: bool = False
+    schemes: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def bare(self) -> bool:
+        """Whether the name alone is a dataset."""
+        return self.embedded or self.fetched
 
 
 class BuildSource(Protocol):
@@ -89,6 +102,37 @@ class Inspectable(Protocol):
 
     def what_else(self) -> str:
         """A phrase such as `12 other files (10 .txt, 2 .csv)`; cheap."""
+
+
+@runtime_checkable
+class Fetchable(Protocol):
+    """A source whose files come from another machine. Building it asks no network, and neither does listing it.
+
+    Until it is here, `items`, `open` and, where only the files tell them, `label_columns` raise MissingFilesError.
+    """
+
+    def fetch(self, progress: Progress) -> None:
+        """Bring the files, or those of another version that there is by now; nothing where all is here.
+
+        Raises MissingFilesError, WrongChecksumError, StoreError.
+        """
+
+    def is_here(self) -> bool:
+        """Whether it can be listed without a network."""
+
+    def stamp_here(self) -> str:
+        """The digest of `stamp` for the version that is here. Raises MissingFilesError."""
+
+
+def fetch(source: Source, progress: Progress) -> None:
+    """Bring what a source needs to this machine; nothing for those that are here anyway. Raises as `Fetchable`."""
+    if isinstance(source, Fetchable):
+        source.fetch(progress)
+
+
+def is_here(source: Source) -> bool:
+    """Whether a source can be listed without a network."""
+    return not isinstance(source, Fetchable) or source.is_here()
 
 
 def what_else(source: Source) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ LISTING_ROWS = 4096
 class ParquetImages:
     """The rows of every shard, shards in the order of their paths. Path of an item: `shard/row` or `shard/row/name`.
 
+    only: files below the location, in this order, where not every one of it is meant.
     Text, integer and boolean columns are labels; a ClassLabel's numbers become its names, null becomes "".
     Memory: 4,096 rows without the images when listing; with them when reading, a few
     rows or one data page, whichever is more.
@@ -35,6 +36,7 @@ class ParquetImages:
     location: str
     options: Mapping[str, str] = field(default_factory=dict)
     columns: TableColumns
+    only: tuple[str, ...] = ()
     kind: str = "parquet"
 
     @property
@@ -44,7 +46,7 @@ class ParquetImages:
     def items(self) -> Iterator[ItemRef]:
         group = self.options.get("group_by")
         start = 0
-        for shard, name in shards_of(self.location):
+        for shard, name in shards_of(self.location, self.only):
             stamp = stamp_of_file(shard.stat())
             row = 0
             with opened(shard) as table:
@@ -69,25 +71,28 @@ class ParquetImages:
             yield {name: values[row] for name, values in columns.items()}, names[row]
 
     def open(self) -> AbstractContextManager[Reader]:
-        shards = [shard for shard, _name in shards_of(self.location)]
+        shards = [shard for shard, _name in shards_of(self.location, self.only)]
         return ParquetReader(row_groups(shards), self.columns.image, self.columns.image_bytes)
 
     def stamp(self) -> Stamp:
         Path(self.location).stat()  # a folder that has gone is not one without shards
         stamper = Stamper({})
-        for shard, name in shards_of(self.location):
+        for shard, name in shards_of(self.location, self.only):
             stamper.add(name, shard.stat())
         return stamper.done()
 
     def what_else(self) -> str:
         path = Path(self.location)
-        names = [path.name] if path.is_file() else [name for _shard, name in shards_of(self.location)]
+        names = [path.name] if path.is_file() else [name for _shard, name in shards_of(self.location, self.only)]
         return f"{what_is_there(names)}, all without rows" if names else "nothing"
 
 
-def shards_of(location: str) -> Iterator[tuple[Path, str]]:
-    """(file, its path within the location) of every `*.parquet`, sorted; hidden ones skipped."""
+def shards_of(location: str, only: Sequence[str] = ()) -> Iterator[tuple[Path, str]]:
+    """(file, its path within the location) of every `*.parquet`, sorted; hidden ones skipped. only: just these."""
     root = Path(location)
+    if only:
+        yield from ((root / name, spelled(name)) for name in only)
+        return
     if root.is_file():
         yield root, spelled(root.name)
         return
@@ -97,7 +102,7 @@ def shards_of(location: str) -> Iterator[tuple[Path, str]]:
             yield root / name, spelled(name)
 
 
-def build(location: str, options: Mapping[str, str]) -> ParquetImages:
+def build(location: str, options: Mapping[str, str], only: tuple[str, ...] = ()) -> ParquetImages:
     """A Parquet source; reads the first shard's schema.
 
     Raises WrongCallError (no image column, or several and none named), MissingPathError, CorruptSourceError.
@@ -106,7 +111,7 @@ def build(location: str, options: Mapping[str, str]) -> ParquetImages:
     path = Path(location).expanduser().absolute()
     if not path.exists():
         raise MissingPathError(f"There is no Parquet file or folder {path}.")
-    first = next(shards_of(str(path)), None)
+    first = next(shards_of(str(path), only), None)
     if first is None:
         raise WrongCallError(f"{path} holds no *.parquet file.")
     with opened(first[0]) as table:
@@ -114,7 +119,7 @@ def build(location: str, options: Mapping[str, str]) -> ParquetImages:
     group = options.get("group_by")
     if group is not None and group not in columns.labels:
         raise UnknownNameError(did_you_mean(f"column to group by in {path}", group, columns.labels))
-    return ParquetImages(location=str(path), options=dict(options), columns=columns)
+    return ParquetImages(location=str(path), options=dict(options), columns=columns, only=only)
 
 
 SOURCES.add(

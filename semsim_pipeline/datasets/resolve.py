@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from semsim_pipeline.datasets.archive import format_of
-from semsim_pipeline.datasets.base import SOURCES, Source, SourceKind
+from semsim_pipeline.datasets.base import SOURCES, Source, SourceKind, is_here
 from semsim_pipeline.datasets.folder import Folder
 from semsim_pipeline.datasets.grouping import OPTION, SUBFOLDER
 from semsim_pipeline.datasets.layout import is_image_name
@@ -84,7 +84,8 @@ def open_parsed(view: View) -> DatasetView:
     kind, location = recognise(view.base)
     view = view.with_options(kind.options)
     source = kind.build(location, view.options)
-    _check_keys(kind, source, view)
+    if is_here(source):  # else its columns are not known, and `select` checks them
+        _check_keys(kind, source, view)
     return DatasetView(source=source, view=view)
 
 
@@ -103,21 +104,32 @@ def recognise(base: str) -> tuple[SourceKind, str]:
     if _exists(base):
         return SOURCES.get(_kind_of_folder(path) if path.is_dir() else _kind_of_file(path)), str(path.absolute())
     prefix, colon, rest = base.partition(":")
+    by_scheme = kind_of_scheme(base)
+    if by_scheme is not None:
+        return by_scheme, base
     if prefix in SOURCES:
         kind = SOURCES.get(prefix)
-        if not kind.embedded and not rest:
-            raise WrongCallError(f"{prefix!r} needs a location: write {prefix}:PATH.")
+        if not kind.bare and not rest:
+            raise needs_location(kind)
         return kind, rest
     if colon and PLAIN_KIND.fullmatch(prefix):
         raise UnknownNameError(did_you_mean("source kind", prefix, SOURCES.names()))
     if "/" in base or path.suffix or base.startswith("~"):
         raise MissingPathError(f"There is no file or folder {path.absolute()}.")
-    names = [kind.name for kind in SOURCES if kind.embedded] + [
-        f"{kind.name}:" for kind in SOURCES if not kind.embedded
-    ]
+    names = [kind.name if kind.bare else f"{kind.name}:" for kind in SOURCES]
     raise UnknownNameError(
         f"{did_you_mean('dataset', base, names)} A path to a folder, zip, tar or Parquet file is fine as well."
     )
+
+
+def kind_of_scheme(base: str) -> SourceKind | None:
+    """The kind whose places begin like this (`https://…`), None where there is none."""
+    return next((kind for kind in SOURCES if base.lower().startswith(kind.schemes or ("\0",))), None)
+
+
+def needs_location(kind: SourceKind) -> WrongCallError:
+    """The error for a kind that was named without a place."""
+    return WrongCallError(f"{kind.name!r} needs a location: write it as in {kind.example}.")
 
 
 PLAIN_KIND = re.compile(r"[a-z][a-z0-9-]*")

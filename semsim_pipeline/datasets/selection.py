@@ -50,6 +50,10 @@ class Filter:
     def __init__(self, source: Source, view: View) -> None:
         self._source = source
         self._view = view
+        known = (*source.label_columns, GROUP)
+        for column, _values in view.filters:
+            if column not in known:
+                raise UnknownNameError(did_you_mean(f"key of {source.location}", column, known))
         self._wanted = [(column, frozenset(values), set[str]()) for column, values in view.filters]
         self._listed = self._passed = 0
 

@@ -14,7 +14,7 @@ from semsim_pipeline.defs.instance import fail_dead_runs, instance_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.watch import watched_by
 from semsim_pipeline.errors import WorkError
-from semsim_pipeline.extract.records import Progress
+from semsim_pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from semsim_pipeline.stages.checks import CheckResult

@@ -12,8 +12,9 @@ import dagster as dg
 from semsim_pipeline.catalog import Catalog, catalog_path, standing
 from semsim_pipeline.defs.process_mark import process_tag
 from semsim_pipeline.defs.watch import watch
-from semsim_pipeline.extract.records import ExtractOptions, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.progress import Silent
 
 if TYPE_CHECKING:
     from semsim_pipeline.stages.workspace import Workspace

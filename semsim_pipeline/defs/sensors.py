@@ -53,11 +53,12 @@ class Cursor:
 
 @dataclass(slots=True)
 class Tick:
-    """What one evaluation found. ask: partitions to request."""
+    """What one evaluation found. ask: partitions to request. away: what could not be looked at, and why."""
 
     cursor: Cursor
     looked: int = 0
     ask: list[str] = field(default_factory=list)
+    away: list[str] = field(default_factory=list)
 
     def result(self, asset: str) -> dg.SensorResult:
         """As Dagster takes it."""
@@ -65,7 +66,8 @@ class Tick:
         requests = [
             dg.RunRequest(asset_selection=[dg.AssetKey(asset)], partition_key=key, tags=tags) for key in self.ask
         ]
-        quiet = None if self.ask else f"{self.looked} looked at, nothing new to ask for."
+        said = [f"{self.looked} looked at, nothing new to ask for.", *self.away]
+        quiet = None if self.ask else " ".join(said)
         return dg.SensorResult(run_requests=requests, skip_reason=quiet, cursor=self.cursor.text())
 
 
@@ -82,14 +84,16 @@ def sensor_name(kind: str) -> str:
 
 def _source_sensor(kind: str) -> dg.SensorDefinition:
     watch = watching()
+    remote = SOURCES.get(kind).remote
+    told_by = "what its server says of its version" if remote else "the names, sizes and times of its files"
 
     @dg.sensor(
         name=sensor_name(kind),
         target=dg.AssetSelection.assets("dataset_manifest"),
         default_status=watch.sensor,
         minimum_interval_seconds=watch.seconds,
-        description=f"Scans a `{kind}` dataset again after a file of it was added, removed or written (told by names, "
-        "sizes and times); what follows is the sensor `automation`'s matter.",
+        description=f"Scans a `{kind}` dataset again after it changed, told by {told_by}; what follows is the sensor "
+        "`automation`'s matter.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult:
         return look_at_sources(context, kind)
@@ -106,6 +110,9 @@ def look_at_sources(context: dg.SensorEvaluationContext, kind: str) -> dg.Sensor
     unfinished = Unfinished(context.instance)
     for name in _within_budget(names, tick):
         look = WATCHER.look(workspace.home, datasets[name])
+        if look.change == "away":
+            context.log.warning(f"{name}: {look.why}")
+            tick.away.append(f"{name}: {look.why}")
         if _is_new(tick.cursor, name, look) and not unfinished.has("dataset_manifest", name):
             tick.cursor.asked[name] = look.stamp
             tick.ask.append(name)
@@ -124,6 +131,9 @@ def _kind_of(workspace: Workspace, name: str) -> str:
 
 def _is_new(cursor: Cursor, name: str, look: Look) -> bool:
     """Whether this look is worth a scan that was not asked for before."""
+    if look.change == "away":
+        cursor.asked.pop(name, None)  # what failed because of it is worth another try when it is back
+        return False
     if look.change == "none" or cursor.asked.get(name) == look.stamp:
         cursor.waited.pop(name, None)
         return False

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.extract.records import Progress
+from semsim_pipeline.progress import Progress
 
 if TYPE_CHECKING:
     from semsim_pipeline.stages.checks import CheckResult

@@ -55,7 +55,8 @@ class ShardSpec:
     """One shard's whole order: picklable, complete, and naming its own output.
 
     items, image_ids: what to read, and what the manifest says that it is. folder: of the embedding set.
-    threads: that decode and preprocess beside the one that encodes. hashes: where the images' perceptual hashes go.
+    batch_size: None for what suits the encoder. threads: that decode, preprocess and encode, where the encoder lets
+    several. hashes: where the images' perceptual hashes go.
     """
 
     source: Source
@@ -64,7 +65,7 @@ class ShardSpec:
     encoder: Encoder
     key: SetKey
     folder: Path
-    batch_size: int
+    batch_size: int | None
     threads: int = 1
     hashes: HashStore | None = None
 
@@ -110,29 +111,3 @@ class Extraction:
     def __post_init__(self) -> None:
         if self.seen != self.embedded + self.failed:
             raise ValueError(f"seen {self.seen} is not embedded {self.embedded} + failed {self.failed}")
-
-
-class Progress(Protocol):
-    """Who is told how far the work is; the command line draws it."""
-
-    def start(self, stage: str, total: int | None) -> None:
-        """A stage begins: `scan` (total unknown), `embed` or `hash` (total new images)."""
-
-    def update(self, *, done: int, failed: int = 0, new: int = 0) -> None:
-        """Where the stage is: totals so far, not steps. new: images read in a scan, embedded in an extraction."""
-
-    def say(self, message: str) -> None:
-        """One line for a person, such as that another process holds the set."""
-
-
-class Silent:
-    """Tells nobody."""
-
-    def start(self, stage: str, total: int | None) -> None:
-        """Nothing to draw."""
-
-    def update(self, *, done: int, failed: int = 0, new: int = 0) -> None:
-        """Nothing to draw."""
-
-    def say(self, message: str) -> None:
-        """Nothing to draw."""

@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.errors import EmptyDatasetError
 from semsim_pipeline.extract.engines import engine
@@ -18,15 +19,14 @@ from semsim_pipeline.extract.records import (
     REASONS_SHOWN,
     Extraction,
     ExtractOptions,
-    Progress,
     ShardReceipt,
-    Silent,
     View,
 )
 from semsim_pipeline.extract.scan import scan, scan_again
 from semsim_pipeline.extract.shard import embed_shard
 from semsim_pipeline.heap import return_freed_memory
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import ManifestRef
 
@@ -53,7 +53,9 @@ def embed_view(
     home = ensure_home(home)
     key = embedding_key(encoder)
     embeddings = EmbeddingSet.at(home, key)
-    manifest = manifest or usable_manifest(view, encoder, home, progress)
+    if manifest is None:
+        fetch(view.source, progress)
+        manifest = usable_manifest(view, encoder, home, progress)
     embeddings.create()
     with embeddings.working(lambda: progress.say(f"Another process embeds with {encoder.name}; waiting for it.")):
         for lost in embeddings.recover():
@@ -86,7 +88,8 @@ def embed_view(
 def usable_manifest(view: View, encoder: Encoder, home: Path, progress: Progress | None = None) -> ManifestRef:
     """The view's manifest as it is now; for callers that look at every view before they embed the first.
 
-    Raises what `scan` raises; EmptyDatasetError where no row can be opened.
+    Raises what `scan` raises; MissingFilesError where the source was not fetched; EmptyDatasetError where no row can
+    be opened.
     """
     manifest = scan(view, home, progress)
     _refuse_if_nothing_opens(view, manifest, EmbeddingSet.at(home, embedding_key(encoder)))
@@ -142,7 +145,7 @@ def _cut(encoder: Encoder, options: ExtractOptions, embeddings: EmbeddingSet) ->
     return Cut(
         encoder=encoder,
         rows=options.part_rows,
-        batch_size=options.batch_size or encoder.batch_size,
+        batch_size=options.batch_size,
         hashes=image_hashes(embeddings.home),
     )
 

@@ -17,8 +17,9 @@ from semsim_pipeline.datasets.base import Reader
 from semsim_pipeline.datasets.decode import DECODE_VERSION, header
 from semsim_pipeline.datasets.resolve import source_key
 from semsim_pipeline.errors import CorruptSourceError, UnreadableImageError
-from semsim_pipeline.extract.records import Progress, Silent, View
+from semsim_pipeline.extract.records import View
 from semsim_pipeline.fingerprint import image_id_of
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.records import ItemRef
 from semsim_pipeline.store.index import PathIndex
 from semsim_pipeline.store.locks import locked

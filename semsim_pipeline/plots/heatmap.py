@@ -152,7 +152,7 @@ def _counted(matrix: SimilarityMatrix) -> list[str]:
         if sizes
         else "0"
     )
-    first = f"{len(scored):,} pairs, n = {span} a class{seed_of(matrix)}"
+    first = f"{len(scored):,} {'pair' if len(scored) == 1 else 'pairs'}, n = {span} a class{seed_of(matrix)}"
     if missing:
         first += f", {missing:,} without a score (hatched)"
     out = [first]

@@ -13,7 +13,7 @@ NAME = "heatmap"
 LINE = 36
 MOST_LINES = 80
 LETTERS = 20
-MOST_LABEL = 0.3
+MOST_LABEL = 0.36
 NUMBER, INTERVAL = 66, 150
 
 
@@ -120,7 +120,7 @@ def _counted(matrix: SimilarityMatrix) -> str:
         return "0 pairs"
     span = span_of(sizes)
     missing = sum(cell.value is None for *_, cell in scored)
-    return f"{len(scored):,} pairs, n = {span} a side{seed_of(matrix)}" + (
+    return f"{len(scored):,} {'pair' if len(scored) == 1 else 'pairs'}, n = {span} a side{seed_of(matrix)}" + (
         f", {missing:,} without a score" if missing else ""
     )
 

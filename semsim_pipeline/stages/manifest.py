@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.extract.scan import scan
 from semsim_pipeline.stages.failures import noting
 from semsim_pipeline.stages.outcome import Outcome, Row
@@ -24,10 +25,13 @@ def refresh_manifest(workspace: Workspace, dataset: str) -> Outcome:
     """Scan a dataset and make what is found its current manifest. A file whose stamp is known is not read again.
 
     version: of paths, contents, labels and groups, so that a `touch` or a repacked archive changes nothing.
-    Raises: UnknownNameError, MissingPathError (the folder vanished), CorruptSourceError, EmptyDatasetError, StoreError.
+    What comes over a network is fetched first, where it is not here or changed where it is published.
+    Raises: UnknownNameError, MissingFilesError, MissingPathError (the folder vanished), CorruptSourceError,
+    EmptyDatasetError, StoreError.
     """
     began = time.perf_counter()
     view = workspace.dataset(dataset)
+    fetch(view.source, workspace.progress)
     before = read_dataset(workspace.home, dataset)
     stamp = settled_stamp(view.source)  # before the scan, so that a change during it is one that it has not seen
     ref = scan(view, workspace.home, workspace.progress)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from semsim_pipeline.plots.base import Picture
 
-MATRIX_VERSION = 3
+MATRIX_VERSION = 4
 """Raised when the tidy rows change."""
 TABLE = "scores.parquet"
 TAIL = ("status", "reason", "score_version", "from_before")

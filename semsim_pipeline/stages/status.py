@@ -12,15 +12,16 @@ from typing import Literal
 from semsim_pipeline.catalog import Pair, Side, embedding_key
 from semsim_pipeline.comparison.score_store import Inputs
 from semsim_pipeline.comparison.selected import selected_rows
+from semsim_pipeline.datasets.base import is_here
 from semsim_pipeline.errors import SemsimError
 from semsim_pipeline.extract.plan import embedding_key as set_key
 from semsim_pipeline.extract.plan import missing_rows
 from semsim_pipeline.extract.scan import scan
 from semsim_pipeline.stages.changes import changes
-from semsim_pipeline.stages.failures import Failures, Noted
+from semsim_pipeline.stages.failures import Failures, Noted, failure_of
 from semsim_pipeline.stages.score_store import current_score
 from semsim_pipeline.stages.scores import Planner
-from semsim_pipeline.stages.state import EmbeddingState, read_embedding
+from semsim_pipeline.stages.state import EmbeddingState, read_dataset, read_embedding
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import ManifestRef
@@ -63,10 +64,19 @@ def _needed(workspace: Workspace) -> list[str]:
     return list(dict.fromkeys(side.dataset for side in sides))
 
 
+class _Unfetched(str):
+    """Why a dataset cannot be read yet: it comes over a network, and nobody has fetched it so far."""
+
+    __slots__ = ()
+
+
 def _scanned(workspace: Workspace, dataset: str) -> ManifestRef | str:
     """The dataset as it is now, or why it cannot be read."""
     try:
-        return scan(workspace.dataset(dataset), workspace.home, workspace.progress)
+        view = workspace.dataset(dataset)
+        if not is_here(view.source) and read_dataset(workspace.home, dataset) is None:
+            return _Unfetched(f"{dataset} was not fetched yet")
+        return scan(view, workspace.home, workspace.progress)
     except (SemsimError, OSError) as error:
         return f"{dataset}: {error}"
 
@@ -78,6 +88,8 @@ def _state(
         stored = current_score(workspace.home, pair.key)
         for side in (pair.reference, pair.candidate):
             found = manifests[side.dataset]
+            if isinstance(found, _Unfetched) and failure_of(workspace.home, "dataset_manifest", side.dataset) is None:
+                return PairStatus(state="missing", why=found)
             if isinstance(found, str):
                 return PairStatus(state="failed", why=found)
         if stored is None:

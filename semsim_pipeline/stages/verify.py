@@ -14,7 +14,7 @@ from semsim_pipeline.encoders.background_store import ACTIVE, read_calibration
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.plan import count_embedded
-from semsim_pipeline.extract.records import Progress, Silent
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.stages.matrix import TABLE
 from semsim_pipeline.stages.picture_store import INDEX, read_pictures
 from semsim_pipeline.stages.references import all_manifests

@@ -12,9 +12,10 @@ from semsim_pipeline.datasets.resolve import DatasetView
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, did_you_mean
-from semsim_pipeline.extract.records import ExtractOptions, Progress, Silent
+from semsim_pipeline.extract.records import ExtractOptions
 from semsim_pipeline.home import ensure_home
 from semsim_pipeline.metrics.multiplicity import permutations_for
+from semsim_pipeline.progress import Progress, Silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
+import sys
+import zipfile
 from collections import Counter
 from pathlib import Path
 
 import pytest
 
+from semsim_pipeline.datasets import kaggle_files
+from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.cifake import CLASSES, build
-from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError
+from semsim_pipeline.datasets.resolve import open_source, open_view
+from semsim_pipeline.errors import EmptyDatasetError, MissingFilesError, UnknownNameError, WrongCallError
+from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.datasets.conftest import CIFAKE, make_cifake, make_zip, needs_cifake
+from semsim_pipeline_tests.servers import FileServer
 
 
 def test_labels_from_names(tmp_path: Path) -> None:
@@ -19,8 +26,6 @@ def test_labels_from_names(tmp_path: Path) -> None:
 
 
 def test_split_and_folder(tmp_path: Path) -> None:
-    import zipfile
-
     with zipfile.ZipFile(make_cifake(tmp_path / "c.zip")) as archive:
         archive.extractall(tmp_path / "cifake")
     source = build(str(tmp_path / "cifake"), {"split": "test"})
@@ -43,3 +48,93 @@ def test_the_real_training_split() -> None:
     assert counts == {(label, name): 5000 for label in ("REAL", "FAKE") for name in CLASSES}
     with pytest.raises(EmptyDatasetError, match="it has: train"):
         list(build(str(CIFAKE), {"split": "test"}).items())
+
+
+class Client:
+    """Stands for Kaggle's client where a test needs its answer; the names are the client's own."""
+
+    class exceptions:
+        BackendError = type("BackendError", (Exception,), {})
+        CredentialError = type("CredentialError", (Exception,), {})
+        DataCorruptionError = type("DataCorruptionError", (Exception,), {})
+        NotFoundError = type("NotFoundError", (Exception,), {})
+        UnauthenticatedError = type("UnauthenticatedError", (Exception,), {})
+
+    def __init__(self, answer: Path | Exception) -> None:
+        self.answer = answer
+        self.asked: list[str] = []
+
+    def dataset_download(self, handle: str) -> str:
+        self.asked.append(handle)
+        if isinstance(self.answer, Exception):
+            raise self.answer
+        return str(self.answer)
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SEMSIM_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("SEMSIM_MIRROR", raising=False)
+    return tmp_path / "home"
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, client: Client | None) -> None:
+    monkeypatch.setitem(sys.modules, "kagglehub", client)
+    monkeypatch.setitem(sys.modules, "kagglehub.exceptions", None if client is None else client.exceptions)
+
+
+def test_without_kaggle_s_client_the_exact_line_to_install_it(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed(monkeypatch, None)
+    with pytest.raises(MissingFilesError) as raised:
+        fetch(open_source("cifake"), Silent())
+    text = str(raised.value)
+    for part in ("pip install 'semsim-pipeline[kaggle]'", "cifake:PATH", str(own_home / "downloads/cifake/cifake.zip")):
+        assert part in text
+    assert "\n" not in text
+
+
+def test_kaggle_s_client_is_asked_once_for_a_fixed_version(
+    own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with zipfile.ZipFile(make_cifake(tmp_path / "c.zip")) as archive:
+        archive.extractall(tmp_path / "kaggle" / "3")
+    client = Client(tmp_path / "kaggle" / "3")
+    installed(monkeypatch, client)
+    view = open_view("cifake[label=REAL]")
+    assert not is_here(view.source)
+    fetch(view.source, Silent())
+    fetch(view.source, Silent())
+    assert client.asked == [kaggle_files.HANDLE]
+    copy = open_view(f"cifake:{tmp_path / 'kaggle' / '3'}[label=REAL]")
+    assert [item.path for item in view.select()] == [item.path for item in copy.select()]
+    assert len(list(view.select())) > 0
+
+
+@pytest.mark.parametrize("error", [OSError("403 Client Error\nand more"), Client.exceptions.BackendError("quota")])
+def test_kaggle_s_refusals_are_one_line(own_home: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    installed(monkeypatch, Client(error))
+    with pytest.raises(MissingFilesError) as raised:
+        fetch(open_source("cifake"), Silent())
+    assert str(error).splitlines()[0] in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "server"])
+def test_a_mirror_is_enough(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    installed(monkeypatch, None)
+    (tmp_path / "shelf").mkdir()
+    content = make_cifake(tmp_path / "shelf" / "cifake.zip").read_bytes()
+    with FileServer() as server:
+        server.publish("cifake.zip", content)
+        monkeypatch.setenv("SEMSIM_MIRROR", server.url if kind == "server" else str(tmp_path / "shelf"))
+        source = open_source("cifake")
+        fetch(source, Silent())
+    assert {item.labels["label"] for item in source.items()} == {"REAL", "FAKE"}
+
+
+def test_the_client_has_the_names_that_are_used() -> None:
+    kagglehub = pytest.importorskip("kagglehub", reason="needs the extra kaggle")
+    assert callable(kagglehub.dataset_download)
+    for name in vars(Client.exceptions):
+        if not name.startswith("_"):
+            assert issubclass(getattr(kagglehub.exceptions, name), Exception)

@@ -20,9 +20,9 @@ from semsim_pipeline.defs.instance import instance_of
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.schedules import schedules_of
-from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.pictures import write_pictures
 
 CATALOG = """

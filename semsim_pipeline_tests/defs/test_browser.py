@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from semsim_pipeline.defs.inprocess import rescore_in_process
-from semsim_pipeline.extract.records import Silent
+from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.defs.browser import chromium, page, partition_url
 from semsim_pipeline_tests.defs.live import Live, live_ui
 from semsim_pipeline_tests.pictures import write_pictures

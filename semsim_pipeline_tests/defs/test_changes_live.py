@@ -25,7 +25,7 @@ from semsim_pipeline.defs.automation import automation_sensor
 from semsim_pipeline.defs.inprocess import rescore_in_process
 from semsim_pipeline.defs.instance import instance_of
 from semsim_pipeline.defs.sensors import change_sensors
-from semsim_pipeline.extract.records import Silent
+from semsim_pipeline.progress import Silent
 from semsim_pipeline.stages.outcome import STAGES
 from semsim_pipeline.stages.status import status_of
 from semsim_pipeline.stages.workspace import Workspace

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from semsim_pipeline.defs.inprocess import rescore_in_process
-from semsim_pipeline.extract.records import Silent
+from semsim_pipeline.progress import Silent
 from semsim_pipeline.stages.checks import facts_of
 from semsim_pipeline_tests.defs.browser import chromium, page
 from semsim_pipeline_tests.defs.live import LOCATION, Live, live_ui

@@ -12,7 +12,7 @@ from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.encoders.weights import HubWeights, weights_digest
 from semsim_pipeline.errors import MissingWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
-from semsim_pipeline_tests.encoders.conftest import COMMIT, Hub
+from semsim_pipeline_tests.servers import Fault, Hub
 
 SOURCE = HubWeights(repo="org/net", filenames=("a.safetensors", "a.bin"), local_spelling="timm:net//a")
 
@@ -37,10 +37,10 @@ def test_a_computed_encoder_has_no_weights_to_ensure() -> None:
 
 
 def test_fetched_once_then_found_without_the_hub(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.publish("org/net", "a.safetensors", b"weights" * 1000)
+    commit = hub.publish("org/net", "a.safetensors", b"weights" * 1000)
     path = SOURCE.fetch("net")
     assert path.read_bytes() == b"weights" * 1000
-    assert COMMIT in str(path)
+    assert commit in str(path)
     asked = len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert SOURCE.find("net") == SOURCE.fetch("net") == path
@@ -55,12 +55,12 @@ def test_the_second_format_is_taken_where_there_is_no_first(hub: Hub) -> None:
 def test_an_interrupted_download_is_resumed(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     content = os.urandom(300_000)
     hub.publish("org/net", "a.safetensors", content)
-    hub.hang_up_once_after = 200_000
+    hub.fail(Fault(drop_after=200_000))
     # What has been written survives, in pieces of this size (10 MB by default).
     monkeypatch.setattr("huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE", 50_000)
     assert SOURCE.fetch("net").read_bytes() == content
     # Some request asked for the rest only.
-    assert any(span and not span.startswith("bytes=0") for _, _, span in hub.requests)
+    assert any(asked.span and not asked.span.startswith("bytes=0") for asked in hub.requests)
 
 
 @pytest.mark.parametrize("step", ["nothing published", "nobody answers"])

@@ -98,6 +98,11 @@ def test_a_list_leaves_out_the_middle_of_very_many() -> None:
     assert "300 pairs" in picture.caption
 
 
+def test_one_pair_is_one_pair() -> None:
+    assert "1 pair, n" in draw_heatmap(matrix(("a",), "match")).caption
+    assert "1 pair, n" in draw_heatmap(matrix(("a", "b"))).caption
+
+
 def test_nothing_scored_says_so() -> None:
     drawn = matrix(("a", "b"), "match")
     cells = {

@@ -192,3 +192,8 @@ def test_one_comparison_shows_its_pictures_inline() -> None:
     assert text.count("<h2>Pictures</h2>") == 2
     with pytest.raises(ValueError, match="zip"):
         render([found, found], pictures=[()])
+
+
+def test_a_single_pair_is_open_and_many_are_not() -> None:
+    assert render_comparison(report(1)).count("<details open>") == 1
+    assert render_comparison(report(2)).count("<details open>") == 0

@@ -1,0 +1,104 @@
+"""CIFAKE's files from Kaggle, through Kaggle's own client, or from a mirror; and where they are on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from semsim_pipeline.datasets.download import download
+from semsim_pipeline.datasets.published import MIRROR, OFFLINE, Published, is_offline, places, write_json
+from semsim_pipeline.errors import MissingFilesError, StoreError
+from semsim_pipeline.home import cannot_write
+from semsim_pipeline.progress import Progress
+
+HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images/versions/3"
+INSTALL = "pip install 'semsim-pipeline[kaggle]'"
+
+
+def cifake_file() -> Published:
+    """The zip: what a mirror holds it as, and where it may be put."""
+    return Published(
+        url="https://www.kaggle.com/datasets/birdy654/cifake-real-and-ai-generated-synthetic-images",
+        name="cifake.zip",
+        folder="cifake",
+        fetch="semsim datasets fetch cifake",
+        instead="name a copy, zip or folder: 'cifake:PATH'",
+    )
+
+
+def find_cifake() -> Path | None:
+    """The zip or folder that is here, None where there is none."""
+    file = cifake_file().path
+    if file.is_file():
+        return file
+    try:
+        folder = Path(_note().read_text(encoding="utf-8").strip().strip('"'))
+    except OSError:
+        return None
+    return folder if folder.is_dir() else None
+
+
+def fetch_cifake(progress: Progress) -> None:
+    """From the mirror where there is one, else from Kaggle (resumed and kept by its client).
+
+    Raises MissingFilesError with what to do: the client is not installed, offline, refused. StoreError.
+    """
+    if find_cifake() is not None:
+        return
+    reason = ""
+    if os.environ.get(MIRROR):
+        try:
+            download(_mirrored(), progress)
+        except MissingFilesError as error:
+            reason = f"the mirror: {error} "
+        else:
+            return
+    folder = _from_kaggle(progress, reason)
+    try:
+        _note().parent.mkdir(parents=True, exist_ok=True)
+        write_json(_note(), str(folder))
+    except OSError as error:
+        raise StoreError(cannot_write(_note().parent, error)) from error
+
+
+def missing_cifake(reason: str) -> MissingFilesError:
+    """One line: what is missing, and the ways to get it."""
+    file = cifake_file()
+    return MissingFilesError(
+        f"CIFAKE is missing ({reason}). Fetch it with `{file.fetch}` (needs {INSTALL}), put its zip at {file.path}, or "
+        f"{file.instead}."
+    )
+
+
+def _mirrored() -> Published:
+    from dataclasses import replace
+
+    file = cifake_file()
+    return replace(file, url=places(file)[0])
+
+
+def _from_kaggle(progress: Progress, before: str) -> Path:
+    if is_offline():
+        raise missing_cifake(f"{before}{OFFLINE} is set")
+    try:
+        import kagglehub
+        from kagglehub import exceptions
+    except ImportError as error:
+        raise missing_cifake(f"{before}Kaggle's client is not installed") from error
+    refusals = (
+        exceptions.BackendError,
+        exceptions.CredentialError,
+        exceptions.DataCorruptionError,
+        exceptions.NotFoundError,
+        exceptions.UnauthenticatedError,
+    )
+    progress.say(f"Fetching CIFAKE (110 MB) from Kaggle: {HANDLE}")
+    try:
+        return Path(kagglehub.dataset_download(HANDLE))
+    except (*refusals, OSError, ValueError, RuntimeError) as error:
+        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
+        raise missing_cifake(f"{before}Kaggle: {said}") from error
+
+
+def _note() -> Path:
+    return cifake_file().path.with_name("kaggle.json")

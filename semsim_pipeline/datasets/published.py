@@ -1,0 +1,111 @@
+"""A file that somebody publishes: where it may be had, where it is kept, and what is known of the copy that is here."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from semsim_pipeline.datasets.transfer import Version
+from semsim_pipeline.errors import MissingFilesError
+from semsim_pipeline.home import semsim_home
+
+MIRROR = "SEMSIM_MIRROR"
+"""A folder or base URL that holds files by their names; looked at first."""
+OFFLINE = "SEMSIM_OFFLINE"
+"""Set to 1: no source asks a network."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """A file that somebody publishes. folder: below `downloads` in SEMSIM_HOME; one file a folder.
+
+    checksum: `md5:…` or `sha256:…` in hex, None where none is known. fetch: the command that fetches it. instead: how
+    to name a copy that one has.
+    """
+
+    url: str
+    name: str
+    folder: str
+    fetch: str
+    instead: str
+    checksum: str | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where the whole file is, or is to be put."""
+        return semsim_home() / "downloads" / self.folder / self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """Of a file that is here. origin: the URL or path that it came from, "" where somebody put it there.
+
+    version: as its origin told it. size: bytes. digest: SHA-256 in hex.
+    """
+
+    origin: str
+    version: Version
+    size: int
+    digest: str
+
+
+def find(wanted: Published) -> Path:
+    """The file, without a network. Raises MissingFilesError with what to do where it is not here."""
+    if receipt_of(wanted) is None:
+        raise MissingFilesError(missing(wanted, "not on this machine yet"))
+    return wanted.path
+
+
+def receipt_of(wanted: Published) -> Receipt | None:
+    """What is known of the file that is here; None where there is none, or another than the receipt is of."""
+    try:
+        found = json.loads((wanted.path.parent / "receipt.json").read_text(encoding="utf-8"))
+        receipt = Receipt(**{**found, "version": Version(**found["version"])})
+        return receipt if wanted.path.stat().st_size == receipt.size else None
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def keep(wanted: Published, receipt: Receipt) -> None:
+    """Write the receipt. Raises OSError."""
+    write_json(wanted.path.parent / "receipt.json", asdict(receipt))
+
+
+def places(wanted: Published) -> list[str]:
+    """Where the file may be had, in order: the mirror, then where it is published; URLs or paths."""
+    mirror = os.environ.get(MIRROR, "").strip()
+    if not mirror:
+        return [wanted.url]
+    if is_url(mirror):
+        place = f"{mirror.rstrip('/')}/{quote(wanted.name)}"
+    else:
+        place = str(Path(mirror).expanduser().absolute() / wanted.name)
+    return list(dict.fromkeys([place, wanted.url]))
+
+
+def is_offline() -> bool:
+    """Whether the user wants no network."""
+    return os.environ.get(OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
+
+
+def is_url(place: str) -> bool:
+    """Whether a place is asked over a network."""
+    return place.lower().startswith(("http://", "https://"))
+
+
+def missing(wanted: Published, reason: str) -> str:
+    """One line for a file that is not here: which, why, and the three ways to get it."""
+    return (
+        f"{wanted.name} is missing ({reason}). Fetch it with `{wanted.fetch}`, put it at {wanted.path}, or "
+        f"{wanted.instead}."
+    )
+
+
+def write_json(path: Path, value: dict[str, object] | str) -> None:
+    """Replace a small file as a whole. Raises OSError."""
+    temporary = path.with_name(f".tmp-{path.name}")
+    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
+    temporary.replace(path)
