@@ -3,7 +3,8 @@
 10 nearest neighbours, classes that a second copy never saw, the order of the published class pairs, REAL against FAKE,
 digits, images a second and memory. Train the second copy first, and name its weights:
 
-    python -m semsim_pipeline.training.mini ../shared/data/cifake-train.zip --out runs/without --without cat,truck
+    ARCHIVE=../shared/data/cifake-train.zip
+    python -m semsim_pipeline.training.mini $ARCHIVE --out runs/without --without cat,truck --cycles 1
     python -m benchmarks.mini_encoder --without runs/without
 """
 

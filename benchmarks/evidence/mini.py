@@ -66,7 +66,7 @@ def compared(divided: Divided, without: Path | None) -> dict[str, Embedder]:
     found = {"classical": embedder("classical")}
     copies = {RANDOM: (random_copy(divided, folder), "random (seed 0), never trained")}
     if without is not None:
-        copies[WITHOUT] = (without, "trained by the same recipe without " + " and ".join(mini.UNSEEN))
+        copies[WITHOUT] = (without, "the first cycle of the same recipe, without " + " and ".join(mini.UNSEEN))
     for name, (path, words) in copies.items():
         found[name] = replace(embedder(f"mini:{path}"), name=name, weights=words)
     found["mini"] = embedder("mini")

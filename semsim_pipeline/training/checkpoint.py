@@ -44,7 +44,7 @@ def read_checkpoint(path: Path, identity: str) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         found = Checkpoint(**content)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, TypeError) as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError, ValueError, TypeError) as error:
         raise WrongCallError(f"{path} is not a checkpoint of this training; remove it to begin anew.") from error
     if found.identity != identity:
         raise WrongCallError(

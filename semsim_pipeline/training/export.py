@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,9 @@ def write_weights(path: Path, state: dict[str, torch.Tensor], about: dict[str, s
     import torch
     from safetensors.torch import save
 
-    content = save({name: value.to(torch.float16).contiguous() for name, value in state.items()}, metadata=about)
+    # One entry: the library writes several in an order of its own, and equal weights would be different files.
+    header = {"semsim": json.dumps(about, sort_keys=True)}
+    content = save({name: value.to(torch.float16).contiguous() for name, value in state.items()}, metadata=header)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

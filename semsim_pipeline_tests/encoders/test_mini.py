@@ -48,7 +48,7 @@ def test_any_size_is_reduced_without_aliasing(loaded: LoadedEncoder) -> None:
     # Fine stripes become grey, as for the peers' transforms; without a widened filter they would stay.
     stripes = np.tile(np.array([0, 255], np.uint8)[None, :, None], (320, 160, 3))
     grey = np.full((320, 320, 3), 127, np.uint8)
-    assert np.abs(loaded.preprocess(stripes).astype(int) - loaded.preprocess(grey).astype(int)).max() <= 2
+    assert np.abs(loaded.preprocess(stripes).astype(int) - loaded.preprocess(grey).astype(int)).max() <= 6  # of 127
 
 
 def test_it_needs_no_network_and_its_fingerprint_no_home(monkeypatch, tmp_path: Path, images) -> None:
