@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts
 from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
-from semsim_pipeline.encoders.weights import Weights, weights_digest
+from semsim_pipeline.encoders.weights import Weights
 from semsim_pipeline.errors import WrongCallError
 from semsim_pipeline.fingerprint import digest_of
 
@@ -79,7 +79,7 @@ class NetworkEncoder:
 
     def fingerprint(self) -> str:
         """As the protocol says; never starts a download and never imports torch."""
-        return self._identity(weights_digest(self.weights.find(self.name)))
+        return self._identity(self.weights.digest(self.name))
 
     def load(self) -> NetworkRuntime:
         """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden.
