@@ -1,6 +1,7 @@
 """Does memory grow while a network embeds? ViT-B/32 with RANDOM weights on CIFAKE, at float32 and at bfloat16.
 
-`--arch ViT-S-32` runs a tower of a quarter of the work, for the growth to 100,000 images in minutes.
+`--arch ViT-S-32` runs a tower of a quarter of the work, for the growth to 100,000 images in minutes; `--layers 1` cuts
+it to its first block: activations come one block after the other, so the allocators meet the same sizes.
 
 `embed_view` in a fresh home for each row, through the package's real loader. Speed and memory do not depend on the
 weights; the rows themselves mean nothing. Resident memory is sampled all along, so that flatness over one run can be
@@ -59,15 +60,47 @@ class Timeline(measure.Stages):
         return self.samples[::-1][::step][::-1]
 
 
-def write_checkpoint(file: str, arch: str) -> dict[str, Any]:
-    """The whole CLIP with random weights; in a process of its own, like everything here that imports torch."""
+def write_checkpoint(file: str, arch: str, layers: int | None) -> dict[str, Any]:
+    """The whole CLIP with random weights; in a process of its own, like everything here that imports torch.
+
+    layers: the image tower's first so many blocks; None for all.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
     from benchmarks import clip_random_weights
 
-    return clip_random_weights.write_checkpoint(file, arch)
+    written = clip_random_weights.write_checkpoint(file, arch)
+    if layers is None:
+        return written
+    with safe_open(file, framework="pt") as whole:
+        kept = {name: whole.get_tensor(name) for name in whole.keys() if _block(name) < layers}  # noqa: SIM118
+    save_file(kept, file)
+    return {"bytes": Path(file).stat().st_size}
 
 
-def embed(archive: str, encoder: str, n: int, every: float) -> dict[str, Any]:
+def _block(name: str) -> int:
+    """The number of the block of the image tower that a parameter belongs to; 0 where it belongs to none."""
+    return int(name.split(".")[3]) if name.startswith("visual.transformer.resblocks.") else 0
+
+
+def cut_tower(layers: int) -> None:
+    """Have the package build image towers of so many blocks, in this process."""
+    from semsim_pipeline.encoders import openclip
+
+    whole = openclip._arch_config
+
+    def cut(arch: str) -> dict[str, Any]:
+        config = whole(arch)
+        return {**config, "vision_cfg": {**config["vision_cfg"], "layers": layers}}
+
+    openclip._arch_config = cut
+
+
+def embed(archive: str, encoder: str, n: int, every: float, layers: int | None = None) -> dict[str, Any]:
     """One run in a fresh home. encoder: its full name."""
+    if layers is not None:
+        cut_tower(layers)
     from semsim_pipeline.datasets.resolve import open_view
     from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.extract.run import embed_view
@@ -129,7 +162,8 @@ def draw(found: dict[str, Any], file: Path) -> None:
         axes.plot(row["n"], row["peak_main_mib"], "o", color=colour, ms=4, label=label)
     axes.axhline(found["target_peak_mib"], color="black", lw=0.8, ls="--", label="target: 1.2 GB")
     axes.set(xlabel="images embedded", ylabel="resident memory, MiB", ylim=(0, None))
-    axes.set_title(f"embed_view with {found['arch']}: resident while it runs, dot: high-water mark", fontsize=10)
+    blocks = f" (first {found['layers']} of its blocks)" if found["layers"] else ""
+    axes.set_title(f"embed_view, {found['arch']}{blocks}: resident memory, dot: high-water mark", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     plot._write(figure, file)
@@ -140,6 +174,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes; writes under results/quick/")
     parser.add_argument("--arch", default=ARCH, help=f"open_clip's name of an architecture (default: {ARCH})")
+    parser.add_argument("--layers", type=int, help="cut the image tower to its first blocks (default: whole)")
     for precision, sizes in SIZES.items():
         words = f"numbers of images, none to leave it out (default: {' '.join(map(str, sizes))})"
         parser.add_argument(f"--{precision}", type=int, nargs="*", metavar="N", help=words)
@@ -151,11 +186,14 @@ def main() -> None:
     asked, archive = arguments(), str(machine.cifake())
     defaults = QUICK_SIZES if asked.quick else SIZES
     name = NAME if asked.arch == ARCH else f"{NAME}_{asked.arch.lower().replace('-', '_')}"
+    if asked.layers is not None:
+        name += f"_{asked.layers}_of_its_blocks"
     every = QUICK_SAMPLE_SECONDS if asked.quick else SAMPLE_SECONDS
     about = machine.describe()
     runs: list[dict[str, Any]] = []
     body: dict[str, Any] = {
         "arch": asked.arch,
+        "layers": asked.layers,
         "what": f"{asked.arch} with RANDOM weights on CIFAKE train, a fresh home each, a fair sample of n images",
         "targets": {"peak_main_mb": 1200, "growth_mb": 30},
         "target_peak_mib": round(1200 * MB / measure.MIB, 1),
@@ -164,7 +202,8 @@ def main() -> None:
     }
     with tempfile.TemporaryDirectory(prefix="semsim-clip-") as folder:
         checkpoint = str(Path(folder) / "random.safetensors")
-        written = measure.run("benchmarks.network_memory:write_checkpoint", file=checkpoint, arch=asked.arch)
+        written = measure.run("benchmarks.network_memory:write_checkpoint", file=checkpoint, arch=asked.arch,
+                              layers=asked.layers)  # fmt: skip
         body["checkpoint"] = written["result"]
         file = machine.save(name, about, body, quick=asked.quick)
         for precision, usual in defaults.items():
@@ -173,6 +212,7 @@ def main() -> None:
                 row = measure.run(
                     "benchmarks.network_memory:embed",
                     archive=archive, encoder=f"open_clip:{asked.arch}/{checkpoint}+{precision}", n=n, every=every,
+                    layers=asked.layers,
                 )  # fmt: skip
                 peak_mb = round(row["peak_main_mib"] * measure.MIB / MB)
                 flat = flatness(row["result"]["resident"], n)

@@ -20,7 +20,8 @@ from semsim_pipeline.errors import WorkError, WrongCallError
 
 SECONDS_TO_END = 6.0
 """What the servers get to end by themselves after a signal, before they are killed."""
-SECONDS_TO_START = 120.0
+SECONDS_TO_START = 3600.0
+"""A busy machine takes minutes; servers that cannot start end by themselves."""
 PORTS_TRIED = 50
 WATCH_VARIABLE = "SEMSIM_WATCH"
 """Read by `defs/watching.py`, which this module does not import: that would load Dagster for `--help`."""
@@ -81,6 +82,8 @@ def _serve(home: Path, folder: Path, host: str, port: int) -> int:
     command = [sys.executable, "-m", "dagster", "dev", "-w", str(folder / "workspace.yaml")]
     command += ["--host", host, "--port", str(port), "--log-level", "warning", "--code-server-log-level", "warning"]
     environment = {**os.environ, "DAGSTER_HOME": str(folder), "SEMSIM_HOME": str(home)}
+    # Dagster gives up on a run whose process did not start within a minute, which takes longer on a busy machine.
+    environment.setdefault("DAGSTER_GRPC_TIMEOUT_SECONDS", "300")
     # `dagster dev` says on every start that another command supersedes it, which is in no dependency of ours.
     environment.setdefault("PYTHONWARNINGS", "ignore:Function `dev_command`")
     shown = "127.0.0.1" if host in {"0.0.0.0", "::"} else host  # noqa: S104 - what the user asked for

@@ -12,7 +12,7 @@ from semsim_pipeline.comparison.confounds import Confound
 from semsim_pipeline.comparison.encoder_pairs import EncoderPair, pair_json
 from semsim_pipeline.metrics.class_table import ClassTable
 from semsim_pipeline.metrics.similarity import Ceiling, Similarity
-from semsim_pipeline.metrics.verdict import Verdict
+from semsim_pipeline.metrics.verdict import ALPHA, DIFFERENT_YET_ALIKE, INDISTINGUISHABLE_WORD, Verdict
 from semsim_pipeline.records import Background, MetricValue
 
 SCHEMA = 1
@@ -80,6 +80,16 @@ class Comparison:
         return AdjustedP(benjamini_hochberg=p_value, holm=p_value, tests=1)
 
     @property
+    def differs(self) -> bool:
+        """The sets differ beyond chance, every test of the family considered."""
+        return self.family is not None and self.family.benjamini_hochberg <= ALPHA
+
+    @property
+    def different_yet_alike(self) -> bool:
+        """The verdict is *indistinguishable* although the sets differ beyond chance."""
+        return self.differs and self.verdict.text == INDISTINGUISHABLE_WORD
+
+    @property
     def value(self) -> float | None:
         """The headline in [0, 1]; None where it is unreliable or could not be computed."""
         return None if self.similarity is None else self.similarity.value
@@ -124,7 +134,7 @@ class Comparison:
                 "status": "not_computed",
                 "reason": self.reason,
             }
-        reason = found.reason or self.verdict.reason
+        reason = found.reason or self.verdict.reason or (DIFFERENT_YET_ALIKE if self.different_yet_alike else None)
         return {
             "value": found.value,
             "raw": found.raw,

@@ -8,7 +8,7 @@ from typing import get_args
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.metrics.base import Group, MetricFacts, metric_facts
 from semsim_pipeline.metrics.class_table import MatchedClasses
-from semsim_pipeline.metrics.verdict import ALPHA
+from semsim_pipeline.metrics.verdict import ALPHA, DIFFERENT_YET_ALIKE
 from semsim_pipeline.records import MetricValue
 
 CROSSED_SHOWN = 5
@@ -30,14 +30,14 @@ def evidence(result: Comparison) -> str:
         return "not tested"
     if not differs(result):
         return "no evidence of a difference" + (" once all tests count" if found.p_value <= ALPHA else "")
-    if result.verdict.text == "indistinguishable":
-        return "a difference can be measured at this n, but it is too small to matter on this scale"
+    if result.different_yet_alike:
+        return DIFFERENT_YET_ALIKE
     return "the sets differ beyond chance"
 
 
 def differs(result: Comparison) -> bool:
     """The sets differ beyond chance, every test of the family considered."""
-    return result.family is not None and result.family.benjamini_hochberg <= ALPHA
+    return result.differs
 
 
 def p_value_text(result: Comparison) -> str:

@@ -38,11 +38,14 @@ def materialized(context: dg.AssetExecutionContext, stage: Callable[[], Outcome]
 
     Raises dagster.Failure with the one line that says what is wrong: a user's mistake is not worth a retry.
     """
+    from semsim_pipeline.stages.failures import WORK_ERRORS
+
     _refuse_removed(context.asset_key.to_user_string(), context.partition_key)
     try:
         outcome = stage()
-    except (SemsimError, OSError) as error:
-        raise dg.Failure(description=str(error), allow_retries=not isinstance(error, SemsimError)) from error
+    except WORK_ERRORS as error:
+        said = str(error) or type(error).__name__  # Python runs out of memory without a word
+        raise dg.Failure(description=said, allow_retries=not isinstance(error, SemsimError)) from error
     return dg.MaterializeResult(data_version=dg.DataVersion(outcome.version), metadata=metadata_of(outcome))
 
 
@@ -94,19 +97,26 @@ def metadata_of(outcome: Outcome) -> dict[str, dg.MetadataValue]:
 
 
 def table(rows: Sequence[Row]) -> dg.MetadataValue:
-    """Rows (at least one, of the same columns) as the UI's table."""
-    names = list(rows[0])
-    kinds = {name: _kind([row[name] for row in rows]) for name in names}
-    columns = [dg.TableColumn(name=name, type=kinds[name]) for name in names]
-    records = [dg.TableRecord({name: row[name] for name in names if row[name] is not None}) for row in rows]
+    """Rows (at least one, of the same columns) as the UI's table.
+
+    Dagster takes no table with a gap in it: a column with one is of words, and the gap is an empty one.
+    """
+    kinds = {name: _kind([row[name] for row in rows]) for name in rows[0]}
+    columns = [dg.TableColumn(name=name, type=kind) for name, kind in kinds.items()]
+    records = [dg.TableRecord({name: _cell(row[name], kind) for name, kind in kinds.items()}) for row in rows]
     return dg.MetadataValue.table(records=records, schema=dg.TableSchema(columns=columns))
 
 
 def _kind(values: Sequence[str | int | float | None]) -> str:
-    present = [value for value in values if value is not None]
-    if all(isinstance(value, int) for value in present):
+    if all(isinstance(value, int) for value in values):
         return "int"
-    return "float" if all(isinstance(value, int | float) for value in present) else "string"
+    return "float" if all(isinstance(value, int | float) for value in values) else "string"
+
+
+def _cell(value: str | int | float | None, kind: str) -> str | int | float:
+    if kind != "string" and value is not None:
+        return value
+    return "" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _data_uri(picture: Picture) -> str:

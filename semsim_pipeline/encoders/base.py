@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +52,25 @@ class LoadedEncoder(Protocol):
         """
 
 
+@runtime_checkable
+class Parallel(Protocol):
+    """What a `LoadedEncoder` may be besides: one whose `encode` several threads call at once (a network)."""
+
+    @property
+    def batch_size(self) -> int:
+        """Images per call of `encode` that suit the device that it was loaded on."""
+
+    @property
+    def least_side(self) -> int:
+        """Pixels: a JPEG may be decoded at a half, a quarter or an eighth while its short side keeps at least these.
+
+        Part of the fingerprint: it changes the pixels of large photos.
+        """
+
+    def lanes(self) -> AbstractContextManager[Callable[[], None]]:
+        """Within it `encode` may be called from several threads at once; each first calls what it gives, once."""
+
+
 class Encoder(Protocol):
     """A name that was resolved: cheap to hold, picklable, loads on demand."""
 
@@ -66,7 +87,7 @@ class Encoder(Protocol):
 
     @property
     def batch_size(self) -> int:
-        """Images per call of `encode` that suit a CPU."""
+        """Images per call of `encode` that suit a CPU; once loaded, a `Parallel` one may know better."""
 
     def fingerprint(self) -> str:
         """SHA-256 in hex of everything that changes the numbers: weights' digest, preprocessing, pooling, precision,

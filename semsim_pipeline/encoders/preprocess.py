@@ -25,6 +25,7 @@ FILTERS = {
     "lanczos": Image.Resampling.LANCZOS,
 }
 
+LEAST_TIMES = 2
 WIDEST_ASPECT = 16
 """Beyond this ratio the ends of the long side are cut before resizing: a 1x10,000 strip whose short side becomes 224
 would otherwise need 1.5 GB, to keep 224 of 2,240,000 columns."""
@@ -51,6 +52,14 @@ class ResizeSpec:
             raise ValueError(f"crop and scale are at least one pixel; found {self.crop} and {self.scale}")
         if self.interpolation not in FILTERS:
             raise ValueError(f"interpolation is one of {', '.join(FILTERS)}; found {self.interpolation!r}")
+
+    @property
+    def least_side(self) -> int:
+        """Pixels of the short side that a photo decoded small must keep: twice what the resize makes of it.
+
+        The antialiased filter then still averages over the pixels of several, as it would on the whole photo.
+        """
+        return LEAST_TIMES * max(self.scale)
 
     def plain(self) -> dict[str, Plain]:
         """Everything that changes a pixel, for a fingerprint."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from semsim_pipeline.encoders.cuda_feed import CudaFeed, CudaMemory
+from semsim_pipeline.encoders.device_batches import FIRST, DeviceBatches, HostMemory
 from semsim_pipeline.encoders.preprocess import resize_image
 from semsim_pipeline.errors import UnusableWeightsError
 from semsim_pipeline.heap import return_freed_memory
@@ -59,19 +62,59 @@ class FastMatmul:
 fast_matmul = FastMatmul()
 
 
+class OneThreadEach:
+    """Threads that each compute alone: gives what a thread calls first; torch's own number is put back at the end.
+
+    torch keeps the number by thread, and beside it one for threads that are yet to come: hence the count of users.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before = 1
+
+    @contextmanager
+    def __call__(self) -> Iterator[Callable[[], None]]:
+        import torch
+
+        with self._lock:
+            if self._inside == 0:
+                self._before = torch.get_num_threads()
+            self._inside += 1
+        try:
+            yield _one_thread
+        finally:
+            with self._lock:
+                self._inside -= 1
+                if self._inside == 0:
+                    torch.set_num_threads(self._before)
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+one_thread_each = OneThreadEach()
+
+
 class NetworkRuntime:
     """A `LoadedEncoder` around a network that maps normalised float32 [b, 3, H, W] to [b, d].
 
-    Both methods may be called from several threads: no buffer is shared between calls. At float32, that throughout, on
+    It is `Parallel`: on a CPU each lane computes with one thread; on CUDA lanes take turns, the copies of one beside
+    the arithmetic of another, in batches that grow to what the device takes. At float32, that throughout, on
     CPU and on CUDA (where TF32 is switched off while it runs). At bfloat16, weights and activations are cast as a whole
     (autocast would cast the weights again for every batch); pixels are normalised in float32 before, rows are float32.
 
     module: weights float32; it is taken over, not copied. name: for the error.
     Raises UnusableWeightsError: bfloat16 departs from float32 on the trial batch by more than MOST_BF16_DRIFT.
-    Memory: the network once, and one batch's activations.
+    WorkError: one image does not fit on the device.
+    Memory: the network once, and one batch's activations a lane.
     """
 
-    def __init__(self, module: torch.nn.Module, recipe: Recipe, *, name: str) -> None:
+    def __init__(self, module: torch.nn.Module, recipe: Recipe, *, name: str, batch_size: int = FIRST) -> None:
+        """batch_size: images at once that suit a CPU; CUDA finds its own."""
         import torch
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -85,7 +128,13 @@ class NetworkRuntime:
         self._resize = recipe.resize
         self._fast = False
         self._dtype = torch.float32
-        trial = self._trial_batch()
+        cuda = self._device.type == "cuda"
+        self._feed = CudaFeed(self._device, self._forward).rows if cuda else self._on_cpu
+        self._batches = (
+            DeviceBatches(name, CudaMemory(self._device)) if cuda else DeviceBatches(name, HostMemory(), sys.maxsize)
+        )
+        self._suits_cpu = batch_size
+        trial = self._trial_batch(DRIFT_IMAGES)
         plain = self.encode(trial)
         self._dim = int(plain.shape[1])
         if recipe.precision == "bfloat16":
@@ -98,13 +147,29 @@ class NetworkRuntime:
                     f"{name!r} departs from float32 by 1 - cosine = {departs:.1e} on a trial batch, where "
                     f"{MOST_BF16_DRIFT:.0e} is allowed: these weights do not bear bfloat16. Name it without '+bf16'."
                 )
-        elif self._device.type == "cpu":
+        elif not cuda:
             self._fast = True
             self._fast = drift(plain, self.encode(trial)) <= MOST_DRIFT
+        if cuda:
+            self._batches.grow(self._feed, self._trial_batch)
 
     @property
     def dim(self) -> int:
         return self._dim
+
+    @property
+    def batch_size(self) -> int:
+        """Images at once that suit the device; on CUDA what growing found, less where memory ran out since."""
+        return self._batches.size if self._device.type == "cuda" else self._suits_cpu
+
+    @property
+    def least_side(self) -> int:
+        """As `Parallel` says."""
+        return self._resize.least_side
+
+    def lanes(self) -> AbstractContextManager[Callable[[], None]]:
+        """As `Parallel` says."""
+        return one_thread_each()
 
     @property
     def uses_fast_matmul(self) -> bool:
@@ -121,6 +186,23 @@ class NetworkRuntime:
             raise ValueError(f"a batch is uint8 [b, {rows}, {columns}, 3]; found {batch.dtype} {list(batch.shape)}")
         if len(batch) == 0:
             return np.empty((0, self._dim), np.float32)
+        return self._batches.rows(batch, self._feed)
+
+    def _on_cpu(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        import torch
+
+        # torch wraps only memory that may be written; a slice of an Arrow buffer may not.
+        features = self._forward(torch.from_numpy(np.require(batch, requirements=["C", "W"])))
+        # A copy into numpy's own memory: a view would keep a torch block alive for as long as one row is held.
+        out = np.empty(tuple(features.shape), np.float32)
+        torch.from_numpy(out).copy_(features)
+        return out
+
+    def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [b, H, W, 3] on the device to [b, d] there.
+
+        Normalised there, in float32 whatever the network's precision: bfloat16 cannot tell 255 grey levels apart.
+        """
         import torch
 
         with ExitStack() as stack:
@@ -129,35 +211,18 @@ class NetworkRuntime:
                 stack.enter_context(_exact_cuda())
             elif self._fast:
                 stack.enter_context(fast_matmul())
-            features = self._module(self._normalised(batch))
-            if isinstance(features, tuple):
-                # CoCa's tower also gives its tokens; the pooled embedding comes first.
-                features = features[0]
-            # A copy into numpy's own memory: a view would keep a torch block alive for as long as one row is held.
-            out = np.empty(tuple(features.shape), np.float32)
-            torch.from_numpy(out).copy_(features)
-        return out
+            planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
+            planes = planes.div_(255.0).sub_(self._mean).div_(self._std).to(self._dtype)
+            features = self._module(planes)
+            # CoCa's tower also gives its tokens; the pooled embedding comes first.
+            pooled: torch.Tensor = features[0] if isinstance(features, tuple) else features
+            return pooled
 
-    def _normalised(self, batch: NDArray[np.uint8]) -> torch.Tensor:
-        """uint8 [b, H, W, 3] on the host to [b, 3, H, W] on the device; bytes cross the bus, not floats.
-
-        Normalised in float32 whatever the network's precision: bfloat16 cannot tell 255 grey levels apart.
-        """
-        import torch
-
-        # torch wraps only memory that may be written; a slice of an Arrow buffer may not.
-        own = np.require(batch, requirements=["C", "W"])
-        pixels = torch.from_numpy(own)
-        if self._device.type == "cuda":
-            pixels = pixels.pin_memory().to(self._device, non_blocking=True)
-        planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
-        return planes.div_(255.0).sub_(self._mean).div_(self._std).to(self._dtype)
-
-    def _trial_batch(self) -> NDArray[np.uint8]:
-        """Two images of fixed noise, enough to compare two ways of multiplying matrices."""
+    def _trial_batch(self, images: int) -> NDArray[np.uint8]:
+        """Images of fixed noise; two are enough to compare two ways of multiplying matrices."""
         rows, columns = self._resize.crop
         random = np.random.Generator(np.random.PCG64(0))
-        return random.integers(0, 256, (DRIFT_IMAGES, rows, columns, 3), dtype=np.uint8)
+        return random.integers(0, 256, (images, rows, columns, 3), dtype=np.uint8)
 
 
 def drift(plain: NDArray[np.float32], fast: NDArray[np.float32]) -> float:

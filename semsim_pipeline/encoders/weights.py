@@ -1,4 +1,4 @@
-"""Where a network's weights are: a local file, or a file of a Hugging Face repository and its cache on this machine.
+"""Where a network's weights are: in the package, a local file, or a file of a Hugging Face repository and its cache.
 
 Looking is apart from fetching. A fingerprint only looks; `load` may ask the hub once; nothing is fetched where
 HF_HUB_OFFLINE is set. That variable, the endpoint's and the cache's are read at each call, not once at import.
@@ -30,6 +30,33 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedWeights:
+    """A small file that ships with the package. path: absolute."""
+
+    path: Path
+
+    def in_words(self) -> str:
+        return f"{self.path.name}, in the package"
+
+    def find(self, name: str) -> Path:
+        """The file. Raises MissingWeightsError where the installation is not whole."""
+        if not self.path.is_file():
+            raise MissingWeightsError(
+                f"The weights of {name!r} are not at {self.path}, where the package has them: install it again "
+                "(`pip install --force-reinstall semsim-pipeline`)."
+            )
+        return self.path
+
+    def fetch(self, name: str) -> Path:
+        """The same as `find`: there is nothing to download."""
+        return self.find(name)
+
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file, read each time: two milliseconds, and nothing to remember under SEMSIM_HOME."""
+        return digest_of_file(self.find(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LocalWeights:
     """A checkpoint that the user has. path: absolute, so that a worker with another working folder finds it."""
 
@@ -49,6 +76,10 @@ class LocalWeights:
     def fetch(self, name: str) -> Path:
         """The same as `find`: there is nothing to download."""
         return self.find(name)
+
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file. Raises MissingWeightsError."""
+        return weights_digest(self.find(name))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +131,10 @@ class HubWeights:
                 raise MissingWeightsError(self._missing(name, _first_line(error))) from error
         raise MissingWeightsError(self._missing(name, f"the repository holds none of {', '.join(self.filenames)}"))
 
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file. Raises MissingWeightsError."""
+        return weights_digest(self.find(name))
+
     def _cached(self) -> Path | None:
         from huggingface_hub import try_to_load_from_cache
 
@@ -133,7 +168,7 @@ class HubWeights:
         )
 
 
-Weights = LocalWeights | HubWeights
+Weights = PackagedWeights | LocalWeights | HubWeights
 
 
 def hub_cache() -> Path:

@@ -19,10 +19,16 @@ from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.hashes import HashStore
 from semsim_pipeline.store.manifest import ManifestRef
 
+HASHED_SIDE = 448
+"""`least_side` of the pixels that are hashed: the hash of an image is the same whichever encoder met it first.
+
+What most networks decode to, so that a photo is decoded once for both.
+"""
+
 
 def image_hashes(home: Path) -> HashStore:
     """The store of the hashes that this version of the code makes."""
-    return HashStore.at(home, f"{HASH_NAME}-decode-{DECODE_VERSION}", HASH_WORDS)
+    return HashStore.at(home, f"{HASH_NAME}-decode-{DECODE_VERSION}-side-{HASHED_SIDE}", HASH_WORDS)
 
 
 def hash_missing(view: View, manifest: ManifestRef, embeddings: EmbeddingSet, cut: Cut, progress: Progress) -> int:
@@ -57,7 +63,7 @@ def _hashed(spec: ShardSpec) -> Iterator[tuple[str, list[int]]]:
                 content = reader.read(item)
                 if image_id_of(content) != image_id:
                     continue
-                found = perceptual_hash(decode(content))
+                found = perceptual_hash(decode(content, least_side=HASHED_SIDE))
             except UnreadableImageError:
                 continue  # the next scan sees to it
             yield image_id, [0] * HASH_WORDS if found is None else found.tolist()

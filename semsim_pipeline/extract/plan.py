@@ -37,7 +37,7 @@ class Cut:
 
     encoder: Encoder
     rows: int
-    batch_size: int
+    batch_size: int | None
     threads: int = 1
     hashes: HashStore | None = None
 

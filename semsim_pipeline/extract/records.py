@@ -55,7 +55,8 @@ class ShardSpec:
     """One shard's whole order: picklable, complete, and naming its own output.
 
     items, image_ids: what to read, and what the manifest says that it is. folder: of the embedding set.
-    threads: that decode and preprocess beside the one that encodes. hashes: where the images' perceptual hashes go.
+    batch_size: None for what suits the encoder. threads: that decode, preprocess and encode, where the encoder lets
+    several. hashes: where the images' perceptual hashes go.
     """
 
     source: Source
@@ -64,7 +65,7 @@ class ShardSpec:
     encoder: Encoder
     key: SetKey
     folder: Path
-    batch_size: int
+    batch_size: int | None
     threads: int = 1
     hashes: HashStore | None = None
 

@@ -145,7 +145,7 @@ def _cut(encoder: Encoder, options: ExtractOptions, embeddings: EmbeddingSet) ->
     return Cut(
         encoder=encoder,
         rows=options.part_rows,
-        batch_size=options.batch_size or encoder.batch_size,
+        batch_size=options.batch_size,
         hashes=image_hashes(embeddings.home),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,14 +15,14 @@ from numpy.typing import NDArray
 from semsim_pipeline.datasets.perceptual import HASH_WORDS
 from semsim_pipeline.encoders.base import Encoder, LoadedEncoder
 from semsim_pipeline.encoders.resolve import library_of
-from semsim_pipeline.errors import InvalidEmbeddingsError, StoreError
-from semsim_pipeline.extract.batches import AHEAD, Batch, Batches
+from semsim_pipeline.errors import StoreError
+from semsim_pipeline.extract.batches import Batch, Batches
 from semsim_pipeline.extract.records import REASONS_SHOWN, ShardReceipt, ShardSpec
 from semsim_pipeline.heap import own_pages, return_freed_memory
 from semsim_pipeline.store.parts import Part, inspect_part
 from semsim_pipeline.store.writer import failed_name, part_name, shard_digest, write_failures, write_part
 
-TRIM_BATCHES = 32
+TRIM_BATCHES = 64
 """Batches after which holes between a network's activations go back: a few milliseconds in some seconds."""
 
 _loaded: dict[tuple[str, str], LoadedEncoder] = {}
@@ -34,7 +35,7 @@ def embed_shard(spec: ShardSpec, report: Callable[[int, int], None] | None = Non
     report: told (done, failed) after each batch. Receipts: see ShardReceipt; a receipt found on disk gives no reasons.
     Raises: InvalidEmbeddingsError (the encoder returned NaN, infinity or a wrong shape), StoreError,
     MissingWeightsError, CorruptSourceError. One bad image raises nothing.
-    Memory: rows·d·4 bytes, three batches of preprocessed images and as many of file contents, whatever the dataset.
+    Memory: rows·d·4 bytes and what `Batches` says, whatever the dataset.
     """
     began = time.perf_counter()
     digest = shard_digest(spec.key, spec.image_ids)
@@ -83,7 +84,7 @@ class _Rows:
 def _embed(
     spec: ShardSpec, encoder: LoadedEncoder, report: Callable[[int, int], None] | None, *, hashed: bool
 ) -> _Rows:
-    """The loop: batches are read and prepared ahead, encoded here, and kept in the shard's one array."""
+    """The loop: batches are begun ahead, and what became of them is kept in the shard's one array, in order."""
     count = len(spec.items)
     found = _Rows(
         own_pages((count, encoder.dim), np.float32),
@@ -91,17 +92,16 @@ def _embed(
         np.zeros((count if hashed else 0, HASH_WORDS), dtype=np.uint64),
     )
     with Batches(spec, encoder, hashed=hashed) as batches:
-        ahead: deque[Callable[[], Batch]] = deque()
-        for number in range(len(batches) + AHEAD):
+        begun: deque[Future[Batch]] = deque()
+        for number in range(len(batches) + batches.ahead):
             if number < len(batches):
-                ahead.append(batches.begin(number))
-            if number < AHEAD:
+                begun.append(batches.begin(number))
+            if number < batches.ahead:
                 continue
-            batch = ahead.popleft()()
+            batch = begun.popleft().result()
             where = np.flatnonzero(batch.good)
-            if len(where):
-                found.rows[batch.start + where] = _encode(spec, encoder, batch, where)
-                found.good[batch.start + where] = True
+            found.rows[batch.start + where] = batch.rows
+            found.good[batch.start + where] = True
             if hashed:
                 found.hashes[batch.start : batch.start + len(batch.good)] = batch.hashes
             found.failed |= {spec.image_ids[batch.start + place]: why for place, why in sorted(batch.failed.items())}
@@ -110,31 +110,11 @@ def _embed(
                 f"{spec.items[batch.start + place].path}: {why}"
                 for place, why in sorted((batch.failed | batch.skipped).items())
             ]
-            batches.give_back(batch)
             if report is not None:
                 report(batch.start + len(batch.good), len(found.failed) + found.skipped)
             if number % TRIM_BATCHES == 0:
                 return_freed_memory()
     return found
-
-
-def _encode(spec: ShardSpec, encoder: LoadedEncoder, batch: Batch, where: NDArray[np.intp]) -> NDArray[np.float32]:
-    """float32 [len(where), d], checked: nothing but finite rows of the right width may reach the store."""
-    pixels = batch.pixels[: len(batch.good)]
-    rows = encoder.encode(pixels if len(where) == len(pixels) else pixels[where])
-    if rows.shape != (len(where), encoder.dim) or rows.dtype != np.float32:
-        raise InvalidEmbeddingsError(
-            f"Encoder {spec.encoder.name!r} returned {rows.dtype} {list(rows.shape)} for {len(where)} images; "
-            f"float32 [{len(where)}, {encoder.dim}] was declared."
-        )
-    bad = np.flatnonzero(~np.isfinite(rows).all(axis=1))
-    if len(bad):
-        path = spec.items[batch.start + int(where[bad[0]])].path
-        raise InvalidEmbeddingsError(
-            f"Encoder {spec.encoder.name!r} returned NaN or infinity for {path!r} ({len(bad)} of {len(where)} images "
-            "of its batch); its weights are damaged, or it needs another precision."
-        )
-    return rows
 
 
 def _write(

@@ -194,12 +194,14 @@ class _Block:
     squares: Floats
 
 
-def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool) -> _Block:
+def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool, squares: Floats | None = None) -> _Block:
+    """squares: ‖x‖² of these rows, where an earlier block of them has found it."""
     d = len(frame.centre)
     table = np.ones((stop - start, d + 2), frame.centre.dtype)
     rows = np.subtract(cloud.block(start, stop), frame.centre, out=table[:, :d])
     # The norms are of the rounded rows, in float64: d products without a rounding that the bound must know of.
-    squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
+    if squares is None:
+        squares = np.einsum("ij,ij->i", rows, rows, dtype=np.float64)
     table[:, d + 1 if right else d] = (1 - frame.slack) * squares - frame.floor
     if right:
         # A power of two: the product is scaled without a rounding.
@@ -210,8 +212,9 @@ def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool) ->
 def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROWS, upper: bool) -> Iterator[Bounds]:
     """Tiles of lower bounds over left × right; `upper` (left is right) leaves out the tiles below the diagonal.
 
-    Memory: one tile, five centred blocks of rows.
+    Memory: one tile, five centred blocks of rows, 8 bytes a right row.
     """
+    lengths: dict[int, Floats] = {}
     buffer = np.empty(tile * tile, frame.centre.dtype)
     panel = tile * PANEL_TILES
     for start in range(0, len(left), panel):
@@ -220,7 +223,8 @@ def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROW
             for i in range(start, min(start + panel, len(left)), tile)
         ]
         for j in range(start if upper else 0, len(right), tile):
-            columns = _block(frame, right, j, min(j + tile, len(right)), right=True)
+            columns = _block(frame, right, j, min(j + tile, len(right)), right=True, squares=lengths.get(j))
+            lengths[j] = columns.squares
             for block in blocks:
                 if upper and j < block.start:
                     continue

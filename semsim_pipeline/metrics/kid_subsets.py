@@ -95,10 +95,12 @@ class _Sides:
         return np.array([cross_sum(self.left[i], self.right[j], kernel, tile=tile) for i, j in pairs])
 
     def sums(self, tile: int) -> tuple[Floats, float | None]:
-        """The same numbers by whichever way has fewer products, and the sum over all rows where that was found too."""
-        subsets, size = self.at.shape
-        pairs = len(self.left) * len(self.right) / (2 if self.own else 1) * (1 + subsets / self.left.shape[1])
-        if pairs > subsets * size * size:
+        """The same numbers by whichever way has fewer products, and the sum over all rows where that was found too.
+
+        That sum is what `kid` asks for, nearly always beside the subsets: one by one, they leave that pass to come.
+        """
+        size = self.at.shape[1]
+        if len(self.left) * len(self.right) / self.left.shape[1] > size * size:
             return self.one_by_one(tile), None
         whole = KernelTotal(own=self.own)
         return self.all_at_once(tile, whole), whole.total()
@@ -160,7 +162,7 @@ def kid_subsets(
     Sides are drawn independently, also where both hold the same images (`kid` of a set with itself is expected then).
     Raises: TooFewSamplesError with fewer than `subset_size` images on a side, or a subset_size below 2;
     UndefinedMetricError where cubes overflow float64.
-    Cost: the pairs of all rows, or of the subsets where those are fewer (above 11,000 rows).
+    Cost: the pairs of all rows, where `kid` looks first, up to subset_size·√d rows a side; of the subsets above.
     Memory: two tiles, (n + m)·subsets bytes. Source: Bińkowski 2018. Checked against: torch-fidelity on equal subsets
     (1e-6).
     """
@@ -180,7 +182,7 @@ def kid_subsets(
 
 
 def subsets_of(pair: Pair) -> SubsetKid:
-    """A pair's subsets, computed once; `kid` on all rows comes out of the same pass up to 11,000 rows a side."""
+    """A pair's subsets, computed once; `kid` on all rows comes out of the same pass up to 1,000·√d rows a side."""
     key = ("kid_subsets",)
     found = pair.memo.get(key)
     if not isinstance(found, SubsetKid):

@@ -5,14 +5,11 @@ from __future__ import annotations
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import DEFAULT_WORKING_MEMORY, EmbeddedSet
-from semsim_pipeline.metrics.blocks import Tile, tile_rows
+from semsim_pipeline.metrics.blocks import tile_rows
 from semsim_pipeline.metrics.clouds import (
     Cloud,
     Floats,
@@ -23,24 +20,14 @@ from semsim_pipeline.metrics.clouds import (
     cloud_of,
     exact_squares,
     frame_of,
-    narrowed,
     rounded_up,
 )
+from semsim_pipeline.metrics.shortlist import RESERVE, Shortlist
 
 CROSS = ("neighbors", "cross")
 
 SHARED_DEPTH = 10
 """Own-set lists are made this deep at least, so that PRDC (k = 5) and mixing (k = 10) share one pass."""
-
-RESERVE = 4
-"""Entries kept beyond the k asked for: they separate the k-th distance from the best entry left out by more than the
-product's error, which otherwise costs a second look at that row."""
-
-GROUP = 16
-"""Entries whose minimum stands for them in `_group_limit`."""
-
-DENSE_HITS = 16
-"""Hits a row above which a tile is cut down by partition instead (the first tiles, or rows sorted by nearness)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,83 +42,8 @@ class Neighbours:
     square: Floats
 
 
-class _Shortlist:
-    """The smallest lower bounds seen for each row, with their columns."""
-
-    def __init__(self, rows: int, width: int, dtype: np.dtype[np.generic]) -> None:
-        self.width = width
-        self.low: Tile = narrowed(np.full((rows, width), np.inf), dtype)
-        self.column: Index = np.full((rows, width), -1, np.intp)
-
-    def offer(self, low: Tile, row: int, column: int, *, turned: bool = False) -> None:
-        """Take what is better than a row's worst entry from a tile whose corner is (row, column); `turned`: the tile
-        is of (columns, rows), as the mirror image of a tile above the diagonal is."""
-        rows = low.shape[1 if turned else 0]
-        width = self.width
-        # The worst entry stays first, so that the threshold is a column and not a reduction.
-        worst = self.low[row : row + rows, 0]
-        hits = np.flatnonzero(low < (worst if turned else worst[:, None]))
-        if hits.size == 0:
-            return
-        if hits.size > DENSE_HITS * rows and low.size > rows * width:
-            limit = _group_limit(low, width, turned=turned)
-            hits = np.flatnonzero(low <= (limit if turned else limit[:, None])) if limit is not None else hits
-            if hits.size > 4 * DENSE_HITS * rows:
-                self._offer_dense(low.T.copy() if turned else low, row, column)
-                return
-        first, second = np.divmod(hits, low.shape[1])
-        at, columns = (second, first) if turned else (first, second)
-        self._offer_hits(at + row, columns + column, low.ravel()[hits])
-
-    def _offer_dense(self, low: Tile, row: int, column: int) -> None:
-        columns = np.argpartition(low, self.width - 1, axis=1)[:, : self.width]
-        self._merge(np.arange(row, row + len(low)), np.take_along_axis(low, columns, axis=1), columns + column)
-
-    def _offer_hits(self, at: Index, columns: Index, values: Tile) -> None:
-        """Listed entries: the best `width` of each row, padded to a table, then merged."""
-        order = np.lexsort((values, at))
-        at, columns, values = at[order], columns[order], values[order]
-        starts = np.flatnonzero(np.r_[True, at[1:] != at[:-1]])
-        sizes = np.diff(np.r_[starts, len(at)])
-        rank = np.arange(len(at)) - np.repeat(starts, sizes)
-        group = np.repeat(np.arange(len(starts)), sizes)
-        kept = rank < self.width
-        slots = min(self.width, int(sizes.max()))
-        padded = narrowed(np.full((len(starts), slots), np.inf), values.dtype)
-        places: Index = np.full((len(starts), slots), -1, np.intp)
-        padded[group[kept], rank[kept]] = values[kept]
-        places[group[kept], rank[kept]] = columns[kept]
-        self._merge(at[starts], padded, places)
-
-    def _merge(self, rows: Index, values: NDArray[Any], columns: Index) -> None:
-        width = self.width
-        both = np.concatenate([self.low[rows], values], axis=1)
-        places = np.concatenate([self.column[rows], columns], axis=1)
-        best = np.argpartition(both, width - 1, axis=1)[:, width - 1 :: -1]
-        self.low[rows] = np.take_along_axis(both, best, axis=1)
-        self.column[rows] = np.take_along_axis(places, best, axis=1)
-
-
-def _group_limit(low: Tile, width: int, *, turned: bool) -> Tile | None:
-    """For each row (column, where `turned`) a value that at least its `width` smallest entries do not exceed.
-
-    The width-th smallest of the minima of groups: each of those groups holds one such entry at least. A tenth of the
-    cost of a partition. None where the tile is too narrow to have enough groups.
-    """
-    rows, columns = low.shape
-    across = rows if turned else columns
-    groups = across // GROUP
-    if groups * GROUP != across or groups < width:
-        return None
-    minima = (
-        low.reshape(GROUP, groups, columns).min(axis=0).T if turned else low.reshape(rows, GROUP, groups).min(axis=1)
-    )
-    limit: Tile = np.partition(minima, width - 1, axis=1)[:, width - 1]
-    return limit
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Search:
+class Search:
     """Neighbours of every left row among the right ones, `depth` deep; `own` (left is right) leaves each row itself
     out."""
 
@@ -167,12 +79,12 @@ class _Search:
                 watch(part)
         return self._settle(lists), back._settle(turned)
 
-    def _empty(self) -> _Shortlist:
+    def _empty(self) -> Shortlist:
         # One slot more than there are rows: such a list never fills, which says that it left out nothing.
         width = min(self.depth + RESERVE, len(self.right) + 1)
-        return _Shortlist(len(self.left), width, self.frame.centre.dtype)
+        return Shortlist(len(self.left), width, self.frame.centre.dtype)
 
-    def _settle(self, lists: _Shortlist) -> Neighbours:
+    def _settle(self, lists: Shortlist) -> Neighbours:
         """Exact distances for the short lists; rows whose list may miss a neighbour are searched again by distance."""
         rows, slots = np.nonzero(lists.column >= 0)
         columns = lists.column[rows, slots]
@@ -189,12 +101,12 @@ class _Search:
         kept = (squares <= kth[rows]) & ~missed[rows]
         found = [(rows[kept], columns[kept], squares[kept])]
         if missed.any():
-            found.append(self._within(np.flatnonzero(missed), kth[missed]))
+            found.append(self.within(np.flatnonzero(missed), kth[missed]))
         row, column, square = (np.concatenate(parts) for parts in zip(*found, strict=True))
         order = np.lexsort((column, square, row))
         return Neighbours(row=row[order], column=column[order], square=square[order])
 
-    def _within(self, rows: Index, limit: Floats) -> tuple[Index, Index, Floats]:
+    def within(self, rows: Index, limit: Floats) -> tuple[Index, Index, Floats]:
         """Every pair of the listed rows with d² <= its limit. Memory grows with the number of such pairs (ties)."""
         some = self.left.select(rows)
         ceiling = rounded_up(limit, self.frame.centre.dtype)
@@ -235,7 +147,7 @@ def own_neighbours(
     if not isinstance(found, Neighbours):
         cloud = cloud_of(side)
         tile = tile_rows(working_memory)
-        search = _Search(frame=frame_of(side), left=cloud, right=cloud, depth=_depth(k), own=True, tile=tile)
+        search = Search(frame=frame_of(side), left=cloud, right=cloud, depth=_depth(k), own=True, tile=tile)
         found = search.run(watchers)
         side.memo[key] = found
     return found
@@ -284,8 +196,8 @@ def cross_both_ways(
         one.memo[CROSS] = _Kept(other=weakref.ref(another), depth=_depth(k), found=found)
 
 
-def _cross_search(side: EmbeddedSet, other: EmbeddedSet, k: int, working_memory: int) -> _Search:
-    return _Search(
+def _cross_search(side: EmbeddedSet, other: EmbeddedSet, k: int, working_memory: int) -> Search:
+    return Search(
         frame=frame_of(side, other),
         left=cloud_of(side),
         right=cloud_of(other),
@@ -293,44 +205,6 @@ def _cross_search(side: EmbeddedSet, other: EmbeddedSet, k: int, working_memory:
         own=False,
         tile=tile_rows(working_memory),
     )
-
-
-def kth_squares(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:
-    """Squared distance from each distinct row to its k-th nearest other image of its own set, float64 [u].
-
-    Exactly 0 where k other images equal it. As a plain float64 loop over sum((x - y)²) gives it.
-    Raises TooFewSamplesError with fewer than k + 1 images. Memory: see `own_neighbours`.
-    """
-    if len(side) < k + 1:
-        raise TooFewSamplesError(f"needs at least {k + 1} images a side; '{side.name}' has {len(side)}")
-    cloud = cloud_of(side)
-    near = own_neighbours(side, k, working_memory=working_memory)
-    row = np.concatenate([np.arange(len(cloud)), near.row])
-    square = np.concatenate([np.zeros(len(cloud)), near.square])
-    # A row's own copies come first, at distance 0; of itself there is one fewer.
-    count = np.concatenate([cloud.weights - 1, cloud.weights[near.column]])
-    order = np.lexsort((square, row))
-    return kth_of(row[order], square[order], count[order], k, len(cloud))
-
-
-def kth_of(row: Index, square: Floats, count: NDArray[np.int64], k: int, rows: int) -> Floats:
-    """Of entries sorted by (row, square), each standing for `count` images: every row's k-th smallest, float64 [rows].
-
-    Each row's counts must add up to k at least.
-    """
-    running = np.cumsum(count)
-    before = np.zeros(rows, np.int64)
-    starts = np.searchsorted(row, np.arange(rows))
-    before[1:] = running[starts[1:] - 1]
-    reached = np.flatnonzero(running - before[row] >= k)
-    _, first = np.unique(row[reached], return_index=True)
-    return square[reached[first]]
-
-
-def radii(side: EmbeddedSet, k: int, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:
-    """Distance from every row to its k-th nearest other row of its own set, float64 [n]; see `kth_squares`."""
-    squares = kth_squares(side, k, working_memory=working_memory)
-    return np.sqrt(squares)[cloud_of(side).inverse]
 
 
 def nearest_squares(side: EmbeddedSet, other: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:

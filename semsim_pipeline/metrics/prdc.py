@@ -30,7 +30,7 @@ from semsim_pipeline.metrics.clouds import (
     rounded_up,
     watch_cross,
 )
-from semsim_pipeline.metrics.neighbors import kth_squares
+from semsim_pipeline.metrics.radii import kth_squares
 from semsim_pipeline.metrics.support_interval import share_interval
 from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue

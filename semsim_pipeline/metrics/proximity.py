@@ -20,11 +20,10 @@ from semsim_pipeline.metrics.base import (
 from semsim_pipeline.metrics.clouds import cloud_of
 from semsim_pipeline.metrics.neighbors import (
     cross_neighbours,
-    kth_of,
-    kth_squares,
     nearest_squares,
     own_neighbours,
 )
+from semsim_pipeline.metrics.radii import kth_of, kth_squares
 from semsim_pipeline.records import MetricValue, not_computed
 
 DEFAULT_K = 10

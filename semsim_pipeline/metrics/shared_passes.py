@@ -57,6 +57,10 @@ def _share_distances(pair: Pair, families: frozenset[str]) -> None:
     if energy and (support or lists):
         for side in (reference, candidate):
             _own_pass(side, pair.working_memory)
+    elif support and "proximity" in families:
+        # Balls alone would make a cheaper pass of their own.
+        for side in (reference, candidate):
+            own_neighbours(side, MIXING_K, working_memory=pair.working_memory)
     # Mixing alone already looks both ways.
     if support + lists + energy > 1 or "proximity" in families:
         _cross_pass(pair, support=support, lists=lists, energy=energy)

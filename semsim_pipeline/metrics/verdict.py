@@ -16,7 +16,7 @@ BANDS: tuple[tuple[float, str], ...] = (
 )
 """Lower bounds of u, best first."""
 
-INDISTINGUISHABLE = BANDS[0][0]
+INDISTINGUISHABLE, INDISTINGUISHABLE_WORD = BANDS[0]
 CAP_WITHOUT_MIXING = 2
 """Index in BANDS of `related`: the best verdict where the sets do not mix among nearest neighbours."""
 
@@ -30,6 +30,12 @@ MOST_IMAGES_NAMED = 10_000_000
 
 
 TOO_DIVERSE = "too diverse for one number"
+
+DIFFERENT_YET_ALIKE = (
+    "the sets do differ beyond chance, by little on this scale; a part of a few percent that one of them lacks is "
+    "that little too: look at recall, coverage and the classes"
+)
+"""What stands beside *indistinguishable*, a claim about size, where the test finds a difference."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semsim_pipeline.errors import WorkError
+from semsim_pipeline.whole_file import whole_file
 
 if TYPE_CHECKING:
     from semsim_pipeline.comparison.results import Comparison
@@ -31,18 +29,12 @@ def write_whole(path: Path, text: str) -> None:
     # A lone surrogate (a file name that is not UTF-8) becomes `\\udcff`, which JSON reads back as that name.
     content = text.encode("utf-8", errors="backslashreplace")
     target = path.resolve()
-    temporary = target.with_name(f".tmp-{os.getpid()}-{secrets.token_hex(6)}")
     try:
         if target.exists() and not target.is_file():
             target.write_bytes(content)
             return
-        try:
-            temporary.write_bytes(content)
-            temporary.replace(target)
-        except BaseException:
-            with suppress(OSError):  # the failure that matters is the one being raised
-                temporary.unlink(missing_ok=True)
-            raise
+        with whole_file(target.parent, lambda: target.name) as file:
+            file.write(content)
     except OSError as error:
         raise WorkError(
             f"Cannot write {path}: {error.strerror or error}. The embeddings are kept: run it again with another place."

@@ -24,7 +24,8 @@ from semsim_pipeline.stages.score_store import DAMAGED, pair_file, pairs_lock
 from semsim_pipeline.store.embedding_set import DAMAGED as DAMAGED_PART
 from semsim_pipeline.store.locks import held, locked
 from semsim_pipeline.store.manifest import INDEX_NAME
-from semsim_pipeline.store.writer import TEMPORARY, is_leftover
+from semsim_pipeline.store.writer import is_leftover
+from semsim_pipeline.whole_file import TEMPORARY
 
 Kind = Literal[
     "histories",

@@ -1,11 +1,10 @@
-"""Writes that are whole or absent: a temporary name in the same folder, fsync, rename; and the two kinds of part."""
+"""Writes that are whole or absent, with what to do where the disk refuses; and the two kinds of part."""
 
 from __future__ import annotations
 
 import io
 import os
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,12 +25,12 @@ from semsim_pipeline.store.schema import (
     file_metadata,
     part_schema,
 )
+from semsim_pipeline.whole_file import TEMPORARY, whole_file
 
 if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-TEMPORARY = ".tmp-"
 LEFTOVER_SECONDS = 24 * 3600.0
 """After this a temporary file is a leftover even if a process with its number lives (numbers are used again)."""
 
@@ -49,21 +48,12 @@ def atomic_file(target: Path) -> Iterator[IO[bytes]]:
 @contextmanager
 def atomic_file_named_last(folder: Path, name: Callable[[], str]) -> Iterator[IO[bytes]]:
     """As `atomic_file`, for a file whose name follows from what was written: `name` is called when the block ended."""
-    temporary = folder / f"{TEMPORARY}{os.getpid()}-{secrets.token_hex(6)}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with whole_file(folder, name) as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / name())
-        _sync_folder(folder)
-    except BaseException as error:
-        with suppress(OSError):  # the failure that matters is the one being raised
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise StoreError(cannot_write(folder, error)) from error
-        raise
+    except OSError as error:
+        raise StoreError(cannot_write(folder, error)) from error
 
 
 def write_text(target: Path, text: str) -> None:
@@ -176,13 +166,3 @@ def _alive(pid: int) -> bool:
     except (PermissionError, OverflowError):
         return True
     return True
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself survive a power cut, where the file system can."""
-    with suppress(OSError):  # some network file systems refuse to sync a folder; the rename is then theirs to keep
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

@@ -12,6 +12,7 @@ from semsim_pipeline.comparison.score import score_arrays
 from semsim_pipeline.comparison.stored import from_record, to_record
 from semsim_pipeline.comparison.words import differs, evidence, p_value_text
 from semsim_pipeline.metrics.multiplicity import benjamini_hochberg, holm
+from semsim_pipeline.metrics.verdict import Verdict
 
 
 def rows(seed: int, n: int = 60, shift: float = 0.0) -> NDArray[np.float64]:
@@ -58,6 +59,19 @@ def test_without_a_background_the_adjusted_value_is_the_verdict(scores: list[Com
     assert evidence(among[0]) == "no evidence of a difference once all tests count"
     assert not differs(among[0])
     assert "adjusted over 3 tests" in p_value_text(among[0])
+
+
+def test_indistinguishable_sets_that_do_differ_say_so_everywhere(scores: list[Comparison]) -> None:
+    assert scores[1].similarity is not None
+    known = dataclasses.replace(scores[1].similarity, status="ok", reason=None)
+    alike = dataclasses.replace(scores[1], similarity=known, verdict=Verdict(text="indistinguishable"))
+    certain, chance = with_p(alike, 0.01), with_p(alike, 0.4)
+    assert evidence(certain).startswith("the sets do differ beyond chance")
+    assert certain.to_json()["similarity"]["reason"] == evidence(certain)  # type: ignore[index, call-overload]
+    assert "reason" not in chance.to_json()["similarity"]  # type: ignore[operator]
+    assert evidence(chance) == "no evidence of a difference"
+    among = as_family([with_p(alike, 0.03), chance, chance])
+    assert not among[0].different_yet_alike
 
 
 def test_a_family_is_read_back(scores: list[Comparison]) -> None:

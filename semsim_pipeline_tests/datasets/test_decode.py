@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from semsim_pipeline.datasets.decode import FORMATS, decode, header
+from semsim_pipeline.datasets.decode import FORMATS, decode, header, scaled_down
 from semsim_pipeline.errors import UnreadableImageError
 from semsim_pipeline_tests.datasets.conftest import jpeg
 
@@ -216,6 +216,54 @@ def test_no_warning_whatever_the_filters() -> None:
             assert header(large).width == 10_000
             assert decode(jpeg(1)).shape == (6, 8, 3)
         assert not caught
+
+
+def photo(width: int, height: int) -> Image.Image:
+    """Smooth shapes, as photos have them."""
+    y, x = np.mgrid[:height, :width] / 64.0
+    planes = [np.sin(x + k) * np.cos(y * (1 + k / 3)) * 100 + 128 for k in range(3)]
+    return Image.fromarray(np.stack(planes, axis=2).astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("size", "least", "by"),
+    [((640, 480), 120, 4), ((640, 480), 121, 2), ((640, 480), 240, 2), ((640, 480), 241, 1), ((960, 960), 60, 8)],
+)
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+def test_a_large_jpeg_is_decoded_small(size: tuple[int, int], least: int, by: int, mode: str) -> None:
+    content = saved(photo(*size).convert(mode), "JPEG", quality=95)
+    whole, small = decode(content), decode(content, least_side=least)
+    assert small.shape == (size[1] // by, size[0] // by, 3)
+    assert min(small.shape[:2]) >= least
+    assert scaled_down(content, least) == by
+    averaged = whole.reshape(size[1] // by, by, size[0] // by, by, 3).mean(axis=(1, 3))
+    assert np.abs(small - averaged).mean() < 1
+    assert np.array_equal(whole, decode(content, least_side=10_000))
+
+
+def test_what_is_never_decoded_small() -> None:
+    for content in (
+        saved(photo(640, 480), "PNG"),
+        saved(photo(640, 480).convert("CMYK"), "JPEG"),
+        np.asarray(photo(640, 480)),
+    ):
+        assert scaled_down(content, 60) == 1
+        assert np.array_equal(decode(content, least_side=60), decode(content))
+
+
+def test_small_and_turned_by_exif() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    content = saved(photo(640, 320), "JPEG", quality=95, exif=exif)
+    small = decode(content, least_side=80)
+    assert small.shape == (160, 80, 3)
+    assert np.abs(small - decode(content).reshape(160, 4, 80, 4, 3).mean(axis=(1, 3))).mean() < 1
+
+
+def test_a_cut_jpeg_is_refused_at_any_size() -> None:
+    content = saved(photo(640, 480), "JPEG", quality=95)
+    with pytest.raises(UnreadableImageError):
+        decode(content[: len(content) // 2], least_side=60)
 
 
 def test_threads_agree() -> None:

@@ -20,7 +20,7 @@ from semsim_pipeline.errors import StoreError, UnknownNameError
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
 from semsim_pipeline.progress import Silent
-from semsim_pipeline.stages import bulk
+from semsim_pipeline.stages import bulk, manifest
 from semsim_pipeline.stages.outcome import STAGES, Outcome
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
@@ -113,6 +113,18 @@ def test_a_failure_is_one_line(instance: dg.DagsterInstance) -> None:
     assert data.user_failure_data is not None
     assert "gone" in str(data.user_failure_data.description)
     assert "\n" not in str(data.user_failure_data.description)
+
+
+def test_no_memory_is_one_line_too(instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dear(*_: object) -> Outcome:
+        raise MemoryError
+
+    monkeypatch.setattr(manifest, "refresh_manifest", dear)
+    ran = materialise("dataset_manifest", "left", instance)
+    [failure] = [event for event in ran.all_events if event.is_step_failure]
+    data = failure.step_failure_data.user_failure_data
+    assert data is not None
+    assert data.description == "MemoryError"
 
 
 def test_every_asset_says_what_it_is() -> None:

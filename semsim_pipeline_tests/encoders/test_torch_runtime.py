@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from semsim_pipeline.encoders import torch_runtime
+from semsim_pipeline.encoders.base import Parallel
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.encoders.torch_runtime import drift, fast_matmul
+from semsim_pipeline.encoders.torch_runtime import drift, fast_matmul, one_thread_each
 
 
 def test_the_matmul_setting_is_put_back_also_from_threads() -> None:
@@ -66,3 +67,49 @@ def test_drift() -> None:
     assert drift(rows, np.array([[3.0, 4.0], [0.0, 1.0]], np.float32)) == pytest.approx(1)
     assert drift(rows, rows * np.float32("nan")) == float("inf")
     assert drift(rows * 0, rows) == float("inf")
+
+
+def test_a_full_device_halves_the_batch_of_a_network(timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    loaded = resolve_encoder(f"timm:test_vit/{timm_checkpoint}").load()
+    batch = np.random.default_rng(0).integers(0, 256, (7, 160, 160, 3), dtype=np.uint8)
+    expected = loaded.encode(batch)
+    module, sizes = loaded._module, []  # type: ignore[attr-defined]
+
+    def small(planes: torch.Tensor) -> torch.Tensor:
+        if len(planes) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        sizes.append(len(planes))
+        found: torch.Tensor = module(planes)
+        return found
+
+    monkeypatch.setattr(loaded, "_module", small)
+    np.testing.assert_allclose(loaded.encode(batch), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert sizes == [1] * 7  # 7, then 3, then 1
+
+
+def test_lanes_compute_alone_and_torchs_threads_are_put_back() -> None:
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with one_thread_each() as begin, one_thread_each():
+            with ThreadPoolExecutor(4, initializer=begin) as lanes:
+                assert set(lanes.map(lambda _: torch.get_num_threads(), range(50))) == {1}
+            assert torch.get_num_threads() == 3, "only the lanes' own threads"
+        with ThreadPoolExecutor(1) as later:
+            assert later.submit(torch.get_num_threads).result() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_several_lanes_give_the_rows_of_one(timm_checkpoint: Path) -> None:
+    loaded = resolve_encoder(f"timm:test_vit/{timm_checkpoint}").load()
+    assert isinstance(loaded, Parallel)
+    batches = np.random.default_rng(0).integers(0, 256, (6, 2, 160, 160, 3), dtype=np.uint8)
+    expected = [loaded.encode(batch) for batch in batches]
+    with loaded.lanes() as begin, ThreadPoolExecutor(3, initializer=begin) as lanes:
+        for ours, alone in zip(lanes.map(loaded.encode, batches), expected, strict=True):
+            np.testing.assert_allclose(ours, alone, rtol=0, atol=1e-5 * np.abs(alone).max())

@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
 from semsim_pipeline.metrics.clouds import bound_tiles, cloud_of, frame_of
-from semsim_pipeline.metrics.neighbors import nearest_squares, radii
+from semsim_pipeline.metrics.neighbors import nearest_squares, own_neighbours
 from semsim_pipeline.metrics.prdc import (
     coverage_null,
     improved_precision_recall,
     precision_recall_density_coverage,
 )
 from semsim_pipeline.metrics.proximity import knn_mixing, nn_distance_ratio
+from semsim_pipeline.metrics.radii import radii
 from semsim_pipeline.metrics.score_card import score_card
 from semsim_pipeline_tests.metrics import oracles
 
@@ -85,6 +86,16 @@ def test_a_shell_of_near_ties_is_searched_again_and_not_guessed() -> None:
     rows = np.concatenate([np.zeros((1, 32)), shell]).astype(np.float32)
     for k in (1, 7, 20):
         assert radii(side(rows), k)[0] == pytest.approx(brute_radii(rows, k)[0], rel=1e-13)
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+@pytest.mark.parametrize("k", [1, 5, 9])
+def test_radii_from_bounds_are_those_from_the_whole_lists(offset: float, k: int) -> None:
+    rows = (np.random.default_rng(k).normal(size=(400, 24)) + offset).astype(np.float32)
+    bounds, lists = side(rows), side(rows)
+    own_neighbours(lists, k)
+    assert cloud_of(bounds).first is None
+    assert np.array_equal(radii(bounds, k, working_memory=1 << 17), radii(lists, k))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

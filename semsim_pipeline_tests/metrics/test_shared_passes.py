@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
 
-from semsim_pipeline.metrics import clouds, neighbors, relabelled
+from semsim_pipeline.metrics import clouds, neighbors, radii, relabelled
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, Pair
 from semsim_pipeline.metrics.clouds import Bounds
 from semsim_pipeline.metrics.score_card import score_card
@@ -56,13 +57,28 @@ def test_a_family_says_the_same_alone_and_in_company(case: str) -> None:
     assert {name: together[name] for name in alone} == alone
 
 
-@pytest.mark.parametrize("case", ["plain", "ties and copies", "far from zero", "several tiles"])
+@pytest.mark.parametrize("case", ["plain", "ties and copies", "far from zero"])
 def test_shared_support_equals_plain_loops(case: str) -> None:
     a, b = CASES[case]
     found = score_card(pair((a, b)), ["prdc", "proximity", "energy_distance"])
     plain = oracles.prdc(a.astype(np.float64), b.astype(np.float64), 5)
     for name in ("precision", "recall", "density", "coverage"):
         assert found[name].value == pytest.approx(plain[name], rel=1e-12), name
+
+
+def test_shared_support_over_several_tiles_equals_whole_matrices() -> None:
+    a, b = (rows.astype(np.float64) for rows in CASES["several tiles"])
+    found = score_card(pair(CASES["several tiles"]), ["prdc", "proximity", "energy_distance"])
+    cross = cdist(a, b, "sqeuclidean")
+    ball_a, ball_b = (np.partition(cdist(x, x, "sqeuclidean"), 5, axis=1)[:, 5] for x in (a, b))
+    inside = cross < ball_a[:, None]
+    expected = {
+        "precision": inside.any(axis=0).mean(),
+        "recall": (cross < ball_b).any(axis=1).mean(),
+        "density": inside.sum() / (5 * len(b)),
+        "coverage": inside.any(axis=1).mean(),
+    }
+    assert {name: found[name].value for name in expected} == pytest.approx(expected, rel=1e-12)
 
 
 def test_a_refusal_leaves_the_others_standing() -> None:
@@ -79,7 +95,7 @@ def test_a_pair_costs_three_passes_and_the_next_one_a_single_one(monkeypatch: py
         passes.append(upper)
         return plain(*args, upper=upper, **kwargs)
 
-    for module in (clouds, neighbors):
+    for module in (clouds, neighbors, radii):
         monkeypatch.setattr(module, "bound_tiles", counted)
     # Floors relabel the images: passes of their own, over samples.
     nothing = relabelled.SupportFloor(precision=None, recall=None, matched=None, size=0)
@@ -92,3 +108,7 @@ def test_a_pair_costs_three_passes_and_the_next_one_a_single_one(monkeypatch: py
     assert sorted(passes[3:]) == [False, True]
     score_card(Pair(reference=b, candidate=c), asked)
     assert passes[5:] == [False]
+    passes.clear()
+    fresh = Pair(reference=EmbeddedSet("a", a.rows), candidate=EmbeddedSet("b", b.rows))
+    score_card(fresh, ["prdc", "proximity"])
+    assert sorted(passes) == [False, True, True]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -116,10 +117,10 @@ def test_a_file_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch
     assert link.is_symlink()
     assert target.read_text() == "one"
 
-    def full(_self: Path, _content: bytes) -> int:
+    def full(_handle: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(WorkError, match="No space left"):
         write_whole(target, "two")
     assert target.read_text() == "one"

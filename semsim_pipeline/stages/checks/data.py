@@ -73,8 +73,8 @@ def check_embeddings(workspace: Workspace, partition: str) -> list[CheckResult]:
     counts = counts_of(workspace.home, partition, state, embeddings, parts)
     most = patience(workspace.catalog, split_embedding_key(partition)[0])
     return [
+        whole,  # first: who asks what stops it is told the cause, not what follows from it
         _accounted(gates["all_accounted"], at, state, counts),
-        whole,
         _sound(gates["vectors_sound"], at, counts, embeddings.dim or 0),
         _share(gates["images_embedded"], at, (counts.seen - counts.embedded, counts.seen, most), "have no embedding"),
     ]
