@@ -59,7 +59,7 @@ def test_no_name_has_the_mark_in_it() -> None:
     ],
 )
 def test_fingerprints_stay_what_they_were(name: str, identity: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of the code that first decoded photos small; a change here makes every embedding again: make it knowingly."""
+    """As of the code that first decoded photos small; whoever changes them makes every embedding again."""
     versions = {"pillow": "12.3.0", "open_clip_torch": "3.3.0", "timm": "1.0.31"}
     monkeypatch.setattr("semsim_pipeline.encoders.network.version", versions.__getitem__)
     for written in (name, f"{name}+fp32"):
