@@ -13,6 +13,7 @@ from semsim_pipeline.catalog.check import Problem, check
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.find import find_view, open_named
 from semsim_pipeline.catalog.load import catalog_path, load_catalog, parse, read_catalog
+from semsim_pipeline.catalog.published import Published
 from semsim_pipeline.catalog.records import (
     Catalog,
     Comparison,
@@ -33,6 +34,7 @@ __all__ = [
     "KeyKind",
     "Pair",
     "Problem",
+    "Published",
     "Removed",
     "Side",
     "Standing",

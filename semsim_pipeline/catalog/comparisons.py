@@ -11,6 +11,7 @@ from ruamel.yaml.nodes import Node, SequenceNode
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.document import Document, Entry, line_of
 from semsim_pipeline.catalog.entries import check_name
+from semsim_pipeline.catalog.published import read_published
 from semsim_pipeline.catalog.records import Comparison, ComparisonKind, Pair, Side, Thresholds, pair_key
 from semsim_pipeline.catalog.sides import Sides
 from semsim_pipeline.catalog.upkeep import read_schedule, read_thresholds
@@ -20,7 +21,7 @@ SHAPES: dict[ComparisonKind, tuple[str, ...]] = {
     "across": ("across", "by"),
     "match": ("reference", "candidate", "match"),
 }
-SETTINGS = ("encoders", "seed", "limit", "title", "description", "schedule", "thresholds")
+SETTINGS = ("encoders", "seed", "limit", "title", "description", "schedule", "thresholds", "published")
 KEYS = (*(key for keys in SHAPES.values() for key in keys), *SETTINGS)
 ONE_OF = (
     "write one of `pairs: [[A, B], ...]`; `across: A` with `by: COLUMN`; `reference: A`, `candidate: B` with "
@@ -80,6 +81,9 @@ class Planner:
         if settings.limit is not None:
             rows = _limited(rows, settings.limit, settings.seed)
         labels = self._add(name, at, rows, settings)
+        published = read_published(
+            self._document, f"{at}.published", fields.get("published"), labels, settings.encoders
+        )
         self.comparisons[name] = Comparison(
             name=name,
             title=settings.title,
@@ -93,6 +97,7 @@ class Planner:
             labels=labels,
             schedule=settings.schedule,
             thresholds=settings.thresholds,
+            published=published,
         )
 
     def _kind(self, at: str, line: int, fields: Mapping[str, Entry]) -> ComparisonKind | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from semsim_pipeline.catalog.dataset import Dataset
+from semsim_pipeline.catalog.published import Published
 from semsim_pipeline.datasets.resolve import DatasetView
 from semsim_pipeline.datasets.views import View
 
@@ -99,7 +100,8 @@ class Comparison:
     title: its name where none is given. by: the column of `across` and `match`. encoders: aliases. limit: images a
     side, already part of the pairs' views. pairs: keys, one encoder after the other, in the order of the classes.
     labels: each key's row and column: the reference's and the candidate's class, or their views for `pairs`. schedule:
-    five cron fields, when it is to be brought up to date without being asked. No score depends on the last two.
+    five cron fields, when it is to be brought up to date without being asked. published: what others found for a pair,
+    by key. No score depends on the last three.
     """
 
     name: str
@@ -114,6 +116,7 @@ class Comparison:
     labels: Mapping[str, tuple[str, str]]
     schedule: str | None = None
     thresholds: Thresholds = field(default_factory=Thresholds)
+    published: Mapping[str, Published] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,7 @@ from semsim_pipeline.cli.score import score
 from semsim_pipeline.cli.status import status
 from semsim_pipeline.cli.ui import ui
 from semsim_pipeline.cli.verify import verify
+from semsim_pipeline.cli.verify_published import verify_published
 from semsim_pipeline.errors import SemsimError
 
 FAILED, INTERRUPTED = 1, 130
@@ -49,7 +50,8 @@ def semsim() -> None:
 
 
 for command in (
-    demo, compare, score, embed, catalog, rescore, status, history, ui, list_, datasets, encoders, verify, gc,
+    demo, compare, score, embed, catalog, rescore, status, history, ui, list_, datasets, encoders, verify,
+    verify_published, gc,
 ):  # fmt: skip
     semsim.add_command(command)
 

@@ -19,22 +19,31 @@ def encoders() -> None:
 
 @encoders.command(short_help="Download weights ahead of time.")
 @click.argument("encoder")
-def fetch(encoder: str) -> None:
+@click.option("--update", is_flag=True, help="Take what is published now, whatever was recorded before.")
+def fetch(encoder: str, update: bool) -> None:
     """Download the weights of ENCODER into its library's cache, so that later runs need no network.
 
     \b
     Example: semsim encoders fetch dinov2-s-14
+             semsim encoders fetch clip-vit-b-32@COMMIT
+
+    Prints size, revision, digest and licence. The revision is recorded under SEMSIM_HOME: from then on the name means
+    these weights, and others in their place are refused, until --update.
     """
-    from semsim_pipeline.encoders.network import ensure_weights
+    from semsim_pipeline.encoders.network import fetched
     from semsim_pipeline.encoders.resolve import resolve_encoder
 
     chosen = resolve_encoder(encoder)
-    path = ensure_weights(chosen)
-    if path is None:
+    found = fetched(chosen, update=update)
+    if found is None:
         click.echo(f"{chosen.name} computes its features and has no weights to fetch.")
-    else:
-        click.echo(f"{chosen.name}: {path}")
-        click.echo(f"licence: {chosen.facts.licence}")
+        return
+    click.echo(f"{chosen.name}: {found.path}")
+    click.echo(f"size: {found.size / 1e6:,.1f} MB")
+    if found.revision:
+        click.echo(f"revision: {found.revision}")
+    click.echo(f"sha256: {found.sha256}")
+    click.echo(f"licence: {chosen.facts.licence}")
 
 
 @encoders.command(short_help="Measure a background on a panel of images.")

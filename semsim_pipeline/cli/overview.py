@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
 from semsim_pipeline.catalog import Catalog, Comparison
+from semsim_pipeline.comparison.published import beside
 from semsim_pipeline.comparison.results import Comparison as Result
 from semsim_pipeline.comparison.score_store import StoredScore
 from semsim_pipeline.stages.score_store import current_score
@@ -29,16 +31,20 @@ def print_overview(console: Console, catalog: Catalog, home: Path, only: str | N
         if only is not None and comparison.name != only:
             continue
         found = {key: score for key in comparison.pairs if (score := current_score(home, key)) is not None}
-        scores = list(in_family(found).values())
-        scores.sort(key=lambda score: -1.0 if score.comparison.value is None else score.comparison.value, reverse=True)
-        console.print(_table(comparison, scores))
+        scores = in_family(found)
+        console.print(_table(comparison, dict(sorted(scores.items(), key=lambda each: _place(each[1])))))
         page = report_file(home, comparison.name)
         if page.exists():
             console.print(f"Report: {page}", style="bold", markup=False, soft_wrap=True)
         console.print()
 
 
-def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
+def _place(score: StoredScore) -> float:
+    """Highest first, those without a value last."""
+    return 1.0 if score.comparison.value is None else -score.comparison.value
+
+
+def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
     from rich.table import Table
 
     several = len(comparison.encoders) > 1
@@ -50,8 +56,10 @@ def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
     for column in ("similarity", "95 %", "floor", *(["adjusted p"] if len(scores) > 1 else [])):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("verdict")
+    if comparison.published:
+        table.add_column("published")
     gap = len(scores) - 2 * ENDS if len(scores) > MOST_ROWS else 0
-    for place, score in enumerate(scores):
+    for place, (key, score) in enumerate(scores.items()):
         if gap and place == ENDS:
             table.add_row(f"… {gap} more …", style="dim")
         if gap and ENDS <= place < len(scores) - ENDS:
@@ -67,8 +75,14 @@ def _table(comparison: Comparison, scores: list[StoredScore]) -> Table:
             "" if headline is None or headline.floor is None else f"{headline.floor:.3f}",
             *([_adjusted(found)] if len(scores) > 1 else []),
             escape(found.verdict.text),
+            *([_published(comparison, key, score)] if comparison.published else []),
         )
     return table
+
+
+def _published(comparison: Comparison, key: str, score: StoredScore) -> str:
+    theirs = comparison.published.get(key)
+    return "" if theirs is None else escape(beside(theirs, score.comparison).text)
 
 
 def _adjusted(found: Result) -> str:

@@ -18,24 +18,32 @@ FAILURES_SHOWN = 20
 @click.command()
 @click.option("--comparison", metavar="C", help="Only this comparison of the catalogue.")
 @click.option(
+    "--catalog",
+    metavar="FILE",
+    help="This catalogue, in a home of its own (SEMSIM_HOME/experiments/NAME): a file or a packaged experiment.",
+)
+@click.option(
     "--fail-on-drift", is_flag=True, help="Exit with 1 where a score moved beyond its interval or is below a threshold."
 )
 @quiet_option
-def rescore(comparison: str | None, fail_on_drift: bool, quiet: bool) -> int:
+def rescore(comparison: str | None, catalog: str | None, fail_on_drift: bool, quiet: bool) -> int:
     """Bring every pair of the catalogue up to date: only what changed is computed.
 
     \b
     Example: semsim rescore
              semsim rescore --comparison digit-classes
+             semsim rescore --catalog data/experiments/cifar10_classes.yaml
 
     Scans the datasets, embeds new images, scores the pairs whose images changed, draws, and writes the reports, all in
     one process and recorded in Dagster. One pair that fails leaves the others alone.
     """
+    from semsim_pipeline.catalog.experiment import experiment_home, find_catalog
     from semsim_pipeline.home import ensure_home
 
-    return bring_up_to_date(
-        ensure_home(), comparison, quiet=quiet, started_by="semsim rescore", fail_on_drift=fail_on_drift
-    )
+    home = ensure_home()
+    if catalog is not None:
+        home = experiment_home(find_catalog(catalog), home)
+    return bring_up_to_date(home, comparison, quiet=quiet, started_by="semsim rescore", fail_on_drift=fail_on_drift)
 
 
 def bring_up_to_date(

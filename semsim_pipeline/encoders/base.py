@@ -42,7 +42,10 @@ class LoadedEncoder(Protocol):
         """d."""
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """RGB uint8 [h, w, 3] of any size to the encoder's own size, uint8 [H, W, 3]; antialiased resampling."""
+        """RGB uint8 [h, w, 3] of any size to the encoder's own size, uint8 [H, W, 3]; antialiased resampling.
+
+        What `encode` takes and nobody else reads: FID's Inception keeps fractions of grey levels, as bytes of floats.
+        """
 
     def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """uint8 [b, H, W, 3] to the encoder's native output, float32 [b, d], not normalised.
@@ -106,12 +109,14 @@ class EncoderKind:
 
     name: a short name (`clip-vit-b-32`) or a family's prefix (`open_clip:`, with `example` showing the rest).
     resolve: the full name as asked to an Encoder; raises WrongCallError where the rest cannot be read.
+    reads_revision: whether `resolve` takes an `@REVISION` behind the name itself.
     """
 
     name: str
     facts: EncoderFacts
     example: str
     resolve: ResolveEncoder
+    reads_revision: bool = False
 
 
 class ResolveEncoder(Protocol):

@@ -130,6 +130,8 @@ def _read_torch(path: Path, *, mapped: bool) -> Mapping[str, object]:
         with warnings.catch_warnings():
             # torch warns that a TorchScript archive is being dispatched to torch.jit.load, then refuses to.
             warnings.filterwarnings("ignore", message=".*TorchScript archive.*", category=UserWarning)
+            # What it says of another pickle protocol helps nobody: the file is read, or refused below.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise UnusableWeightsError(_refused(path, error)) from error

@@ -8,17 +8,17 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts
+from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts, LoadedEncoder
+from semsim_pipeline.encoders.digests import weights_digest
+from semsim_pipeline.encoders.libraries import library_of
 from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
-from semsim_pipeline.encoders.weights import Weights, weights_digest
+from semsim_pipeline.encoders.weights import Weights
 from semsim_pipeline.errors import WrongCallError
 from semsim_pipeline.fingerprint import digest_of
 
 if TYPE_CHECKING:
     import torch
-
-    from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
 
 REVISION = 1
 """Raised with every change of this package's own code that changes a network's numbers."""
@@ -34,10 +34,11 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 class Recipe:
     """How an image becomes a row, apart from the weights.
 
-    family: `open_clip` or `timm`. library: the distribution that builds the network. arch: its name there.
-    mean, std: RGB, of pixels in 0..1. dim: d, None where only building the network tells. quick_gelu: OpenAI's
+    family: `open_clip`, `timm` or `torch_fidelity`. library: the distribution that builds the network. arch: its name
+    there. mean, std: RGB, of pixels in 0..1. dim: d, None where only building the network tells. quick_gelu: OpenAI's
     activation x·sigmoid(1.702x). channels_last: how convolutions run fastest; it changes rounding only, so it is no
-    part of the identity. precision: of weights and activations; rows are float32 whatever it is.
+    part of the identity. precision: of weights and activations; rows are float32 whatever it is. config: JSON that
+    describes an architecture that is not one of the library's own.
     """
 
     family: str
@@ -51,6 +52,7 @@ class Recipe:
     quick_gelu: bool = False
     channels_last: bool = False
     precision: Precision = PRECISION
+    config: str = ""
 
 
 class BuildNetwork(Protocol):
@@ -61,12 +63,21 @@ class BuildNetwork(Protocol):
     def __call__(self, recipe: Recipe, path: Path) -> torch.nn.Module: ...
 
 
+class RunNetwork(Protocol):
+    """A module-level function: the network of `build` as a `LoadedEncoder`, for a family with a pipeline of its own."""
+
+    def __call__(self, module: torch.nn.Module, recipe: Recipe) -> LoadedEncoder: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkEncoder:
     """An `Encoder` that runs a network. batch_size 8: larger batches gain nothing on a CPU and cost memory.
 
     Measured with ViT-B/32, one thread an encoder: 155, 163 and 153 CPU-ms an image at 8, 16 and 32, and each thread
     holds the activations of its own batch.
+
+    run: in place of the usual runtime. one_precision: why no other precision than the recipe's makes sense, "" where
+    one does.
     """
 
     name: str
@@ -76,29 +87,42 @@ class NetworkEncoder:
     build: BuildNetwork
     concurrency: Concurrency = "threads"
     batch_size: int = 8
+    run: RunNetwork | None = None
+    one_precision: str = ""
 
     def fingerprint(self) -> str:
         """As the protocol says; never starts a download and never imports torch."""
-        return self._identity(weights_digest(self.weights.find(self.name)))
+        with library_of(self.name):
+            version(self.recipe.library)  # before the weights: what is to be installed comes first
+        return self._identity(self.weights.digest(self.name))
 
-    def load(self) -> NetworkRuntime:
+    def load(self) -> LoadedEncoder:
         """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden.
 
-        Raises UnusableWeightsError too: another architecture's file, or weights that do not bear bfloat16.
+        Raises UnusableWeightsError too: another architecture's file, or weights that do not bear bfloat16;
+        MissingLibraryError.
         """
-        from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
-
         recipe = self.recipe
-        module = self.build(recipe, self.weights.fetch(self.name))
-        runtime = NetworkRuntime(module, recipe, name=self.name, batch_size=self.batch_size)
+        with library_of(self.name):
+            version(recipe.library)
+            module = self.build(recipe, self.weights.fetch(self.name))
+            runtime = self._run(module)
         if recipe.dim is not None and runtime.dim != recipe.dim:
             raise RuntimeError(f"{recipe.arch} gave {runtime.dim} columns where its recipe says {recipe.dim}")
         return runtime
+
+    def _run(self, module: torch.nn.Module) -> LoadedEncoder:
+        if self.run is not None:
+            return self.run(module, self.recipe)
+        from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
+
+        return NetworkRuntime(module, self.recipe, name=self.name, batch_size=self.batch_size)
 
     def _identity(self, digest: str) -> str:
         recipe = self.recipe
         return digest_of(
             {
+                **({"config": recipe.config} if recipe.config else {}),
                 "family": recipe.family,
                 "arch": recipe.arch,
                 "weights": digest,
@@ -142,6 +166,8 @@ def at_precision(encoder: Encoder, precision: Precision, *, name: str) -> Networ
             f"Encoder {name!r}: {encoder.name!r} is computed, not a network, and has one precision; "
             f"write {encoder.name!r}. A network takes it, such as 'clip-vit-b-32+bf16'."
         )
+    if encoder.one_precision and precision != encoder.recipe.precision:
+        raise WrongCallError(f"Encoder {name!r}: {encoder.one_precision}; write {encoder.name!r}.")
     return replace(
         encoder,
         name=name,
@@ -150,12 +176,37 @@ def at_precision(encoder: Encoder, precision: Precision, *, name: str) -> Networ
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """A weights file on this machine. size: bytes. revision: its commit, "" where it has none. sha256: in hex."""
+
+    path: Path
+    size: int
+    revision: str
+    sha256: str
+
+
 def ensure_weights(encoder: Encoder) -> Path | None:
     """The encoder's weights file on this machine, fetched where it is not; None for an encoder without weights.
 
     Call it before work that asks for fingerprints (which never download). Raises MissingWeightsError.
     """
-    return encoder.weights.fetch(encoder.name) if isinstance(encoder, NetworkEncoder) else None
+    found = fetched(encoder)
+    return None if found is None else found.path
+
+
+def fetched(encoder: Encoder, *, update: bool = False) -> Fetched | None:
+    """As `ensure_weights`, with what is known of the file. update: what is published now, whatever was recorded.
+
+    Raises MissingWeightsError, MissingLibraryError, UnusableWeightsError.
+    """
+    if not isinstance(encoder, NetworkEncoder):
+        return None
+    with library_of(encoder.name):
+        version(encoder.recipe.library)  # a gigabyte for an encoder that cannot run helps nobody
+    weights = encoder.weights
+    path = weights.renew(encoder.name) if update else weights.fetch(encoder.name)
+    return Fetched(path=path, size=path.stat().st_size, revision=weights.revision_of(path), sha256=weights_digest(path))
 
 
 def check_weights(encoder: Encoder) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,11 @@ from semsim_pipeline.encoders.network import (
     absolute_checkpoint,
     facts_of,
 )
+from semsim_pipeline.encoders.openclip_hub import described
 from semsim_pipeline.encoders.openclip_source import package_folder, tables, towers
 from semsim_pipeline.encoders.preprocess import Fit, ResizeSpec
-from semsim_pipeline.encoders.weights import HubWeights, LocalWeights, Weights
+from semsim_pipeline.encoders.revision import at_revision, split_revision
+from semsim_pipeline.encoders.weights import MAIN, HubWeights, LocalWeights, Weights
 from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError, did_you_mean
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
 
 LIBRARY = "open_clip_torch"
 PREFIX = "open_clip:"
+HUB_MARK = "hf-hub:"
+"""As open_clip spells a model whose description lies in its own repository."""
 EXAMPLE = "open_clip:ViT-B-16/laion2b_s34b_b88k"
 POOLING = "projected image embedding (encode_image, not normalised)"
 SAFE_NAME, TORCH_NAME = "open_clip_model.safetensors", "open_clip_pytorch_model.bin"
@@ -44,7 +49,7 @@ def build_visual(recipe: Recipe, path: Path) -> torch.nn.Module:
     architectures ask the network for a tokenizer.
     Memory: the tower once, and an eighth of it while it is read.
     """
-    config = _arch_config(recipe.arch)
+    config = json.loads(recipe.config) if recipe.config else _arch_config(recipe.arch)
     vision = config["vision_cfg"]
     library = towers(timm="timm_model_name" in vision)
     state = read_state_dict(path, "visual.")
@@ -79,7 +84,11 @@ def _arch_config(arch: str) -> dict[str, Any]:
 
 def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
     """The recipe of an architecture. published: open_clip's record of a tag's preprocessing; empty for its defaults."""
-    config = _arch_config(arch)
+    return recipe_of(arch, _arch_config(arch), published)
+
+
+def recipe_of(arch: str, config: Mapping[str, Any], published: Mapping[str, Any]) -> Recipe:
+    """The recipe of open_clip's description of a network (`embed_dim`, `vision_cfg`, …) and of its preprocessing."""
     size = config["vision_cfg"].get("image_size", 224)
     height, width = size if isinstance(size, list) else (size, size)
     fit_mode = FITS[published.get("resize_mode", "shortest")]
@@ -108,11 +117,17 @@ def _recipe(arch: str, published: Mapping[str, Any]) -> Recipe:
 
 
 def _resolve_spec(name: str) -> NetworkEncoder:
-    """`open_clip:ARCH/TAG` or `open_clip:ARCH/PATH` (an absolute path has two slashes there)."""
+    """`open_clip:ARCH/TAG`, `open_clip:hf-hub:OWNER/NAME`, `open_clip:ARCH/PATH` (an absolute path has two slashes)."""
+    plain, revision = split_revision(name)
+    if plain.startswith(f"{PREFIX}{HUB_MARK}"):
+        return _hub_model(name, plain.removeprefix(f"{PREFIX}{HUB_MARK}"), revision or MAIN)
+    if revision is not None:
+        return at_revision(_resolve_spec(plain), revision, name=name)
     arch, slash, rest = name.removeprefix(PREFIX).partition("/")
     if not arch or not slash or not rest:
         raise WrongCallError(
-            f"Cannot read encoder {name!r}: write open_clip:ARCH/TAG or open_clip:ARCH/PATH, such as {EXAMPLE!r}."
+            f"Cannot read encoder {name!r}: write open_clip:ARCH/TAG, open_clip:ARCH/PATH or "
+            f"open_clip:hf-hub:OWNER/NAME, such as {EXAMPLE!r}."
         )
     _arch_config(arch)
     if rest.endswith(SUFFIXES) or Path(rest).expanduser().is_file():
@@ -125,14 +140,14 @@ def _resolve_spec(name: str) -> NetworkEncoder:
         )
     repo, filename = _published_file(name, arch, published)
     return _encoder(
-        name, _recipe(arch, published), HubWeights(repo=repo, filenames=filename, local_spelling=_spell(arch))
+        name, _recipe(arch, published), HubWeights(repo=repo, filenames=filename, local_spelling=spell(arch))
     )
 
 
 def _local(name: str, arch: str, path: Path) -> NetworkEncoder:
     if not path.is_file():
         raise MissingPathError(
-            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {_spell(arch)!r}."
+            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {spell(arch)!r}."
         )
     return _encoder(name, _recipe(arch, _common_preprocessing(arch)), LocalWeights(path=path))
 
@@ -155,7 +170,7 @@ def _published_file(name: str, arch: str, published: Mapping[str, Any]) -> tuple
     if not repo:
         raise WrongCallError(
             f"The weights of {name!r} are published outside Hugging Face ({published.get('url', 'nowhere')}): "
-            f"download them and name the file as {_spell(arch)!r}."
+            f"download them and name the file as {spell(arch)!r}."
         )
     if not filename:
         return repo, (SAFE_NAME, TORCH_NAME)
@@ -164,8 +179,25 @@ def _published_file(name: str, arch: str, published: Mapping[str, Any]) -> tuple
     return repo, (*safe, filename)
 
 
-def _spell(arch: str) -> str:
+def spell(arch: str) -> str:
+    """How a local checkpoint of an architecture is named."""
     return f"{PREFIX}{arch}//path/to/{SAFE_NAME}"
+
+
+def _hub_model(name: str, repo: str, revision: str) -> NetworkEncoder:
+    """`open_clip:hf-hub:OWNER/NAME`: the repository's own description of the network, and its weights.
+
+    Asks the hub for the description where it is not in its cache. Raises as `described`.
+    """
+    model, preprocessing = described(name, repo, revision)
+    recipe = replace(recipe_of(f"{HUB_MARK}{repo}", model, preprocessing), config=json.dumps(model, sort_keys=True))
+    weights = HubWeights(
+        repo=repo,
+        filenames=(SAFE_NAME, TORCH_NAME),
+        local_spelling=f"{PREFIX}ARCH//path/to/{SAFE_NAME}",
+        revision=revision,
+    )
+    return _encoder(name, recipe, weights)
 
 
 def _encoder(name: str, recipe: Recipe, weights: Weights) -> NetworkEncoder:
@@ -175,44 +207,6 @@ def _encoder(name: str, recipe: Recipe, weights: Weights) -> NetworkEncoder:
 
 ABOUT_ANY = {"licence": "that of the weights named", "source": "open_clip (Ilharco et al. 2021)"}
 
-VIT_B_32_RECIPE = Recipe(
-    family="open_clip",
-    library=LIBRARY,
-    arch="ViT-B-32-quickgelu",
-    resize=ResizeSpec(crop=(224, 224), scale=(224, 224), fit="shortest", interpolation="bicubic"),
-    mean=OPENAI_MEAN,
-    std=OPENAI_STD,
-    pooling=POOLING,
-    dim=512,
-    quick_gelu=True,
-)
-VIT_B_32_WEIGHTS = HubWeights(
-    repo="timm/vit_base_patch32_clip_224.openai",
-    filenames=(SAFE_NAME, TORCH_NAME),
-    local_spelling=_spell("ViT-B-32-quickgelu"),
-)
-VIT_B_32 = NetworkEncoder(
-    name="clip-vit-b-32",
-    recipe=VIT_B_32_RECIPE,
-    weights=VIT_B_32_WEIGHTS,
-    facts=facts_of(
-        VIT_B_32_RECIPE,
-        name="clip-vit-b-32",
-        weights=VIT_B_32_WEIGHTS,
-        about={"licence": "MIT", "source": "Radford et al. 2021, arXiv:2103.00020 (OpenAI's weights)"},
-    ),
-    build=build_visual,
-)
-
-
-def _resolve_short(name: str) -> NetworkEncoder:  # noqa: ARG001 - a short name has nothing to read
-    return VIT_B_32
-
-
-ENCODERS.add(
-    VIT_B_32.name,
-    EncoderKind(name=VIT_B_32.name, facts=VIT_B_32.facts, example=VIT_B_32.name, resolve=_resolve_short),
-)
 ENCODERS.add(
     PREFIX,
     EncoderKind(
@@ -225,11 +219,12 @@ ENCODERS.add(
             preprocessing="as open_clip publishes it for the weights named",
             pooling=POOLING,
             precision=ANY_PRECISION,
-            weights="ARCH/TAG of open_clip's list, or ARCH/PATH of a local checkpoint",
+            weights="ARCH/TAG of open_clip's list, ARCH/PATH of a local checkpoint, or hf-hub:OWNER/NAME",
             licence=ABOUT_ANY["licence"],
             source=ABOUT_ANY["source"],
         ),
         example=EXAMPLE,
         resolve=_resolve_spec,
+        reads_revision=True,
     ),
 )

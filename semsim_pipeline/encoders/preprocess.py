@@ -17,13 +17,16 @@ from PIL import Image
 from semsim_pipeline.fingerprint import Plain
 
 Fit = Literal["shortest", "squash", "cover", "contain"]
-Interpolation = Literal["bicubic", "bilinear", "lanczos"]
+Interpolation = Literal["bicubic", "bilinear", "lanczos", "tf1-bilinear"]
 
 FILTERS = {
     "bicubic": Image.Resampling.BICUBIC,
     "bilinear": Image.Resampling.BILINEAR,
     "lanczos": Image.Resampling.LANCZOS,
 }
+TF1_BILINEAR: Literal["tf1-bilinear"] = "tf1-bilinear"
+"""TensorFlow 1's bilinear resize as FID was defined with it: not antialiased, its result is not rounded to whole grey
+levels. Not a filter of Pillow: the encoder's own runtime applies it."""
 
 LEAST_TIMES = 2
 WIDEST_ASPECT = 16
@@ -50,8 +53,9 @@ class ResizeSpec:
     def __post_init__(self) -> None:
         if min(*self.crop, *self.scale) < 1:
             raise ValueError(f"crop and scale are at least one pixel; found {self.crop} and {self.scale}")
-        if self.interpolation not in FILTERS:
-            raise ValueError(f"interpolation is one of {', '.join(FILTERS)}; found {self.interpolation!r}")
+        known = (*FILTERS, TF1_BILINEAR)
+        if self.interpolation not in known:
+            raise ValueError(f"interpolation is one of {', '.join(known)}; found {self.interpolation!r}")
 
     @property
     def least_side(self) -> int:
@@ -73,7 +77,8 @@ class ResizeSpec:
 
     def in_words(self) -> str:
         """One line for a person."""
-        filters = f"{self.interpolation}, antialiased"
+        as_tf1 = self.interpolation == TF1_BILINEAR
+        filters = "TensorFlow 1's bilinear, not antialiased" if as_tf1 else f"{self.interpolation}, antialiased"
         size = f"{self.scale[0]}x{self.scale[1]}"
         first = f"shortest side to {self.scale[0]} px" if self.fit == "shortest" else f"{self.fit} {size} px"
         if self.crop == self.scale and self.fit == "squash":
@@ -84,12 +89,15 @@ class ResizeSpec:
 def resize_image(image: NDArray[np.uint8], spec: ResizeSpec) -> NDArray[np.uint8]:
     """RGB uint8 [h, w, 3] of any size to uint8 [H, W, 3], C-contiguous and writeable; safe from several threads.
 
-    Raises ValueError: another dtype or shape, or no pixels (decoding turns every image into RGB before this).
+    Raises ValueError: another dtype or shape, or no pixels (decoding turns every image into RGB before this); a filter
+    that is not Pillow's.
     Checked against: open_clip's image_transform and timm's create_transform, equal to the bit up to an aspect ratio
     of 16.
     """
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
         raise ValueError(f"an image is RGB uint8 [h, w, 3]; found {image.dtype} {list(image.shape)}")
+    if spec.interpolation not in FILTERS:
+        raise ValueError(f"{spec.interpolation!r} gives no whole grey levels; an encoder's own runtime applies it")
     picture = Image.fromarray(np.ascontiguousarray(image))
     if spec.fit != "squash":
         picture = _without_far_ends(picture)

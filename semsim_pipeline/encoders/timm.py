@@ -6,7 +6,6 @@ This module shadows nothing: `import timm` below is absolute and means the libra
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,6 @@ from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
 from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
 from semsim_pipeline.encoders.network import (
     ANY_PRECISION,
-    IMAGENET_MEAN,
-    IMAGENET_STD,
     NetworkEncoder,
     Recipe,
     absolute_checkpoint,
@@ -52,7 +49,7 @@ def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
     arch = recipe.arch.partition(".")[0]
     with bare_parameters():
         module: torch.nn.Module = timm.create_model(
-            recipe.arch, pretrained=False, num_classes=0, **_size_argument(recipe)
+            recipe.arch, pretrained=False, num_classes=0, **_size_argument(recipe), **_pool_argument(recipe)
         )
     convert = getattr(
         importlib.import_module(timm.models.model_entrypoint(arch).__module__), "checkpoint_filter_fn", None
@@ -78,6 +75,11 @@ def _size_argument(recipe: Recipe) -> dict[str, Any]:
     config = timm.get_pretrained_cfg(recipe.arch)
     side = recipe.resize.crop[0]
     return {} if config is None or side == config.input_size[1] else {"img_size": side}
+
+
+def _pool_argument(recipe: Recipe) -> dict[str, Any]:
+    """timm's name of the pooling, where the recipe names one: its default averages DINOv3's patches."""
+    return {"global_pool": "token"} if recipe.pooling == CLASS_TOKEN else {}
 
 
 def _recipe(arch: str, record: TimmRecord) -> Recipe:
@@ -120,7 +122,7 @@ def _resolve_spec(name: str) -> NetworkEncoder:
         path = absolute_checkpoint(rest)
         if not path.is_file():
             raise MissingPathError(
-                f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {_spell(arch)!r}, "
+                f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {spell(arch)!r}, "
                 f"and its name ends in {', '.join(SUFFIXES)}."
             )
         local = LocalWeights(path=path)
@@ -129,104 +131,19 @@ def _resolve_spec(name: str) -> NetworkEncoder:
         return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=local, build=build_features)
     if not record.repo or record.custom_load:
         raise WrongCallError(
-            f"timm publishes no weights for {arch!r} that can be opened safely; name a checkpoint as {_spell(arch)!r}."
+            f"timm publishes no weights for {arch!r} that can be opened safely; name a checkpoint as {spell(arch)!r}."
         )
     filenames = (record.filename,) if record.filename else FILENAMES
-    weights = HubWeights(repo=record.repo, filenames=filenames, local_spelling=_spell(arch))
+    weights = HubWeights(repo=record.repo, filenames=filenames, local_spelling=spell(arch))
     facts = facts_of(recipe, name=name, weights=weights, about=about)
     return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_features)
 
 
-def _spell(arch: str) -> str:
+def spell(arch: str) -> str:
+    """How a local checkpoint of an architecture is named."""
     return f"{PREFIX}{arch}//path/to/{FILENAMES[0]}"
 
 
-def _short(
-    name: str, arch: str, *, resize: ResizeSpec, dim: int, about: Mapping[str, str], **options: Any
-) -> NetworkEncoder:
-    """A shipped name: everything stated here, so that facts and fingerprints need no torch; a test holds it to timm."""
-    recipe = Recipe(
-        **{
-            "family": "timm",
-            "library": LIBRARY,
-            "arch": arch,
-            "resize": resize,
-            "mean": IMAGENET_MEAN,
-            "std": IMAGENET_STD,
-            "pooling": POOLING,
-            "dim": dim,
-            **options,
-        }
-    )
-    weights = HubWeights(repo=f"timm/{arch}", filenames=FILENAMES, local_spelling=_spell(arch))
-    facts = facts_of(recipe, name=name, weights=weights, about=about)
-    return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=weights, build=build_features)
-
-
-def _square(side: int, *, fraction: float) -> ResizeSpec:
-    """Shortest side to `side / fraction`, then the central square: what all four weights were evaluated with."""
-    scale = crop_scale(side, fraction)
-    return ResizeSpec(crop=(side, side), scale=(scale, scale), fit="shortest", interpolation="bicubic")
-
-
-DINOV2 = {
-    "licence": "Apache-2.0",
-    "source": "Oquab et al. 2023, arXiv:2304.07193; run at 224 px (trained up to 518), position embeddings resampled",
-}
-SHORT_NAMES = {
-    encoder.name: encoder
-    for encoder in (
-        # 224 px instead of the published 518: 7.6 times cheaper, and position embeddings made to be resampled.
-        _short(
-            "dinov2-s-14",
-            "vit_small_patch14_dinov2.lvd142m",
-            resize=_square(224, fraction=1.0),
-            dim=384,
-            about=DINOV2,
-            pooling=CLASS_TOKEN,
-        ),
-        _short(
-            "dinov2-b-14",
-            "vit_base_patch14_dinov2.lvd142m",
-            resize=_square(224, fraction=1.0),
-            dim=768,
-            about=DINOV2,
-            pooling=CLASS_TOKEN,
-        ),
-        _short(
-            "swin-t",
-            "swin_tiny_patch4_window7_224.ms_in1k",
-            resize=_square(224, fraction=0.9),
-            dim=768,
-            about={"licence": "MIT", "source": "Liu et al. 2021, arXiv:2103.14030"},
-        ),
-        # torchvision's weights: published FID values use another port of Inception; numbers do not compare.
-        _short(
-            "inception-v3",
-            "inception_v3.tv_in1k",
-            resize=_square(299, fraction=0.875),
-            dim=2048,
-            about={
-                "licence": "Apache-2.0 (as timm states it)",
-                "source": "Szegedy et al. 2015, arXiv:1512.00567; torchvision's weights, not published FID's",
-            },
-            mean=(0.5, 0.5, 0.5),
-            std=(0.5, 0.5, 0.5),
-            channels_last=True,
-        ),
-    )
-}
-
-
-def _resolve_short(name: str) -> NetworkEncoder:
-    return SHORT_NAMES[name]
-
-
-for _encoder in SHORT_NAMES.values():
-    ENCODERS.add(
-        _encoder.name,
-        EncoderKind(name=_encoder.name, facts=_encoder.facts, example=_encoder.name, resolve=_resolve_short),
-    )
 ENCODERS.add(
     PREFIX,
     EncoderKind(

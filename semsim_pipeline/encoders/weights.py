@@ -1,32 +1,56 @@
-"""Where a network's weights are: a local file, or a file of a Hugging Face repository and its cache on this machine.
+"""Where a network's weights are: in the package, a local file, a file of a Hugging Face repository, or behind a URL.
 
-Looking is apart from fetching. A fingerprint only looks; `load` may ask the hub once; nothing is fetched where
-HF_HUB_OFFLINE is set. That variable, the endpoint's and the cache's are read at each call, not once at import.
+Looking is apart from fetching. A fingerprint only looks; `load` may ask once; nothing is fetched where HF_HUB_OFFLINE
+is set. What was fetched is recorded (`pins`), and other bytes under the same name are refused.
 """
 
 from __future__ import annotations
 
-import json
-import logging
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
-from semsim_pipeline.encoders.atomic_json import write_json
-from semsim_pipeline.errors import MissingWeightsError, StoreError
+from semsim_pipeline.encoders import hub, pins
+from semsim_pipeline.encoders.digests import weights_digest
+from semsim_pipeline.encoders.pins import DIGITS_SHOWN
+from semsim_pipeline.encoders.url_weights import UrlWeights
+from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
-from semsim_pipeline.home import ensure_home
 
-DEFAULT_ENDPOINT = "https://huggingface.co"
-HUB_TIMEOUT_S = 10.0
-"""For the hub's first answer; a machine without a network then fails in seconds, not minutes."""
+MAIN = "main"
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagedWeights:
+    """A small file that ships with the package. path: absolute."""
+
+    path: Path
+
+    def in_words(self) -> str:
+        return f"{self.path.name}, in the package"
+
+    def find(self, name: str) -> Path:
+        """The file. Raises MissingWeightsError where the installation is not whole."""
+        if not self.path.is_file():
+            raise MissingWeightsError(
+                f"The weights of {name!r} are not at {self.path}, where the package has them: install it again "
+                "(`pip install --force-reinstall semsim-pipeline`)."
+            )
+        return self.path
+
+    def fetch(self, name: str) -> Path:
+        """The same as `find`: there is nothing to download."""
+        return self.find(name)
+
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file, read each time: two milliseconds, and nothing to remember under SEMSIM_HOME."""
+        return digest_of_file(self.find(name))
+
+    def renew(self, name: str) -> Path:
+        """The same as `find`: what ships with the package changes with it."""
+        return self.find(name)
+
+    def revision_of(self, path: Path) -> str:  # noqa: ARG002 - the package's version is its revision
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,26 +74,42 @@ class LocalWeights:
         """The same as `find`: there is nothing to download."""
         return self.find(name)
 
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file. Raises as `find`."""
+        return weights_digest(self.find(name))
+
+    def renew(self, name: str) -> Path:
+        """The same as `find`: what the user puts there is what it is."""
+        return self.find(name)
+
+    def revision_of(self, path: Path) -> str:  # noqa: ARG002 - a local file has no revision
+        return ""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HubWeights:
     """A published file. filenames: equal weights in several formats, the preferred (safetensors) first.
 
-    revision: a branch, tag or commit; the commit that was fetched is part of the cached file's path, and a fingerprint
-    records the file's own SHA-256, which says more than either. local_spelling: how to name a local copy instead.
+    revision: a branch, tag or commit, as asked for. The commit that it meant when it was fetched is recorded, and is
+    what it means from then on. local_spelling: how to name a local copy instead.
     """
 
     repo: str
     filenames: tuple[str, ...]
     local_spelling: str
-    revision: str = "main"
+    revision: str = MAIN
+
+    @property
+    def place(self) -> str:
+        """What the record is kept under."""
+        return f"hub:{self.repo}@{self.revision}:{self.filenames[0]}"
 
     def in_words(self) -> str:
         return f"{self.repo}/{self.filenames[0]} at {self.revision} (Hugging Face), identified by the file's SHA-256"
 
     def find(self, name: str) -> Path:
-        """The cached file, without a network. Raises MissingWeightsError."""
-        path = self._cached()
+        """The cached file, without a network. Raises MissingWeightsError; UnusableWeightsError where it changed."""
+        path = self._cached(name)
         if path is None:
             raise MissingWeightsError(self._missing(name, "not on this machine"))
         return path
@@ -77,161 +117,92 @@ class HubWeights:
     def fetch(self, name: str) -> Path:
         """The cached file, downloaded where absent; an interrupted download is resumed.
 
-        Raises MissingWeightsError: offline, unreachable, refused, no such file, or no space.
+        Raises MissingWeightsError: offline, unreachable, refused, no such file, or no space. UnusableWeightsError:
+        what came is not what the hub says it has, or not what it was before; nothing of it is kept.
         """
+        pin = pins.pinned(self.place)
+        path = self._cached(name)
+        fresh = path is None
+        if path is None:
+            path = self._from_hub(name, (pin.filename,) if pin else self.filenames, pin.revision if pin else None)
+        self._check_stated(name, path, fresh=fresh)
+        if pin is None:
+            pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
+        elif fresh:
+            self._check_pin(name, path, pin)
+        return path
+
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file. Raises as `find`."""
+        return weights_digest(self.find(name))
+
+    def renew(self, name: str) -> Path:
+        """What the hub has now, whatever was recorded; a damaged copy is replaced. Raises as `fetch`."""
+        path = self._cached(name, checked=False)
+        if path is not None and hub.stated_digest(path) not in {None, weights_digest(path)}:
+            hub.remove_cached(path)
+        path = self._from_hub(name, self.filenames, None)
+        self._check_stated(name, path, fresh=True)
+        pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
+        return path
+
+    def revision_of(self, path: Path) -> str:
+        return hub.commit_of(path)
+
+    def _cached(self, name: str, *, checked: bool = True) -> Path | None:
+        pin = pins.pinned(self.place)
+        if pin is not None:
+            path = hub.cached_file(self.repo, pin.filename, pin.revision)
+            if path is not None and checked:
+                pins.check(name, path, pin)
+            return path
+        found = (hub.cached_file(self.repo, filename, self.revision) for filename in self.filenames)
+        return next((path for path in found if path is not None), None)
+
+    def _from_hub(self, name: str, filenames: tuple[str, ...], commit: str | None) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
-        cached = self._cached()
-        if cached is not None:
-            return cached
-        if is_offline():
-            raise MissingWeightsError(self._missing(name, "not on this machine, and HF_HUB_OFFLINE is set"))
-        if reason := unreachable(os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT):
+        if reason := hub.why_not_asked(hub.endpoint()):
             raise MissingWeightsError(self._missing(name, reason))
-        for filename in self.filenames:
+        revision = commit or self.revision
+        for filename in filenames:
             try:
-                return self._download(filename)
+                return hub.download(self.repo, filename, revision)
             except LocalEntryNotFoundError as error:
                 # Raised for an unreachable hub; a subclass of EntryNotFoundError, hence asked for first.
-                raise MissingWeightsError(self._missing(name, _first_line(error.__cause__ or error))) from error
+                raise MissingWeightsError(self._missing(name, hub.refusal(error, self.repo, revision))) from error
             except EntryNotFoundError:
                 continue
-            except _failures_of_a_download() as error:
-                raise MissingWeightsError(self._missing(name, _first_line(error))) from error
-        raise MissingWeightsError(self._missing(name, f"the repository holds none of {', '.join(self.filenames)}"))
+            except hub.failures_of_a_download() as error:
+                raise MissingWeightsError(self._missing(name, hub.refusal(error, self.repo, revision))) from error
+        raise MissingWeightsError(self._missing(name, f"the repository holds none of {', '.join(filenames)}"))
 
-    def _cached(self) -> Path | None:
-        from huggingface_hub import try_to_load_from_cache
+    def _check_stated(self, name: str, path: Path, *, fresh: bool) -> None:
+        """The hub's library compares sizes only; a large file's name in its cache is the digest that the hub stated."""
+        stated, digest = hub.stated_digest(path), weights_digest(path)
+        if stated in {None, digest}:
+            return
+        if fresh:
+            hub.remove_cached(path)
+        raise UnusableWeightsError(
+            f"The weights of {name!r} are damaged: {path.name} of {self.repo} has SHA-256 {digest[:DIGITS_SHOWN]}…, "
+            f"and the hub states {str(stated)[:DIGITS_SHOWN]}…. {'Nothing was kept. ' if fresh else ''}Fetch them "
+            f"again: `semsim encoders fetch {name} --update`."
+        )
 
-        for filename in self.filenames:
-            found = try_to_load_from_cache(self.repo, filename, cache_dir=hub_cache(), revision=self.revision)
-            if isinstance(found, str):
-                return Path(found)
-        return None
-
-    def _download(self, filename: str) -> Path:
-        from huggingface_hub import hf_hub_download
-
-        logger.info("Fetching %s of %s", filename, self.repo)
-        with _short_timeouts():
-            return Path(
-                hf_hub_download(
-                    self.repo,
-                    filename,
-                    revision=self.revision,
-                    cache_dir=hub_cache(),
-                    endpoint=os.environ.get("HF_ENDPOINT") or None,
-                    etag_timeout=HUB_TIMEOUT_S,
-                )
-            )
+    def _check_pin(self, name: str, path: Path, pin: pins.Pin) -> None:
+        try:
+            pins.check(name, path, pin)
+        except UnusableWeightsError:
+            hub.remove_cached(path)
+            raise
 
     def _missing(self, name: str, reason: str) -> str:
         return (
             f"The weights of {name!r} are missing ({reason}): {self.filenames[0]} of {self.repo} on Hugging Face. "
-            f"Fetch it with `semsim encoders fetch {name}` on a machine with a network and copy it into {hub_cache()}, "
-            f"or name a local copy as {self.local_spelling!r}."
+            f"Fetch it with `semsim encoders fetch {name}` on a machine with a network and copy it into "
+            f"{hub.hub_cache()}, or name a local copy as {self.local_spelling!r}."
         )
 
 
-Weights = LocalWeights | HubWeights
-
-
-def hub_cache() -> Path:
-    """The Hugging Face cache folder: HF_HUB_CACHE, else HF_HOME/hub, else the library's default."""
-    named = os.environ.get("HF_HUB_CACHE")
-    if named:
-        return Path(named).expanduser()
-    if home := os.environ.get("HF_HOME"):
-        return Path(home).expanduser() / "hub"
-    from huggingface_hub.constants import HF_HUB_CACHE
-
-    return Path(HF_HUB_CACHE)
-
-
-def is_offline() -> bool:
-    """Whether the user has forbidden the hub: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE, read as the hub does."""
-    value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def unreachable(endpoint: str) -> str | None:
-    """Why nothing answers at `endpoint`, or None where something does or a proxy stands between.
-
-    Asked first because the hub's library tries again five times, half a minute on a machine without a network.
-    """
-    parts = urlsplit(endpoint)
-    proxied = parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
-    if proxied or not parts.hostname:
-        return None
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=HUB_TIMEOUT_S).close()
-    except OSError as error:
-        return f"{endpoint} cannot be reached: {_first_line(error)}"
-    return None
-
-
-def weights_digest(path: Path) -> str:
-    """SHA-256 in hex of a weights file, remembered under SEMSIM_HOME by path, size and times.
-
-    The change time is part of the key: a tool that restores the modification time cannot hide that the bytes changed.
-    """
-    real = path.resolve()
-    stat = real.stat()
-    stamp = f"{stat.st_size}:{stat.st_mtime_ns}:{stat.st_ctime_ns}"
-    try:
-        memory = ensure_home() / "cache" / "weights-digests.json"
-    except StoreError:
-        # A home that cannot be written only costs the hashing again; the digest itself is right.
-        return digest_of_file(real)
-    known = _read_memory(memory)
-    entry = known.get(str(real))
-    if entry is not None and entry[0] == stamp:
-        return entry[1]
-    digest = digest_of_file(real)
-    try:
-        # Two processes may each lose the other's entry: both digests are then computed once more, never wrong.
-        write_json(memory, {**_read_memory(memory), str(real): [stamp, digest]})
-    except StoreError as error:
-        logger.info("The digest of %s is not remembered: %s", real, error)
-    return digest
-
-
-def _read_memory(path: Path) -> dict[str, tuple[str, str]]:
-    """The remembered digests; a file that is absent or damaged remembers nothing."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return {str(key): (str(stamp), str(digest)) for key, (stamp, digest) in content.items()}
-    except (OSError, ValueError, AttributeError, TypeError):
-        return {}
-
-
-def _failures_of_a_download() -> tuple[type[Exception], ...]:
-    """What the hub's library lets through: refusals, a proxy's answers, broken connections, a full disk.
-
-    Its transport changed from requests to httpx and on; whichever it is, the hub's own HTTP error derives from the
-    transport's, so the bases name it without importing it.
-    """
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    transport = tuple(base for base in HfHubHTTPError.__mro__ if issubclass(base, Exception) and base is not Exception)
-    return (*transport, OfflineModeIsEnabled, OSError, RuntimeError, ValueError)
-
-
-@contextmanager
-def _short_timeouts() -> Iterator[None]:
-    """The hub's own default timeout lowered to ours for one download, where the user has not set one."""
-    from huggingface_hub import constants
-
-    before = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:
-        constants.HF_HUB_DOWNLOAD_TIMEOUT = int(HUB_TIMEOUT_S)
-    try:
-        yield
-    finally:
-        constants.HF_HUB_DOWNLOAD_TIMEOUT = before
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+Weights = PackagedWeights | LocalWeights | HubWeights | UrlWeights

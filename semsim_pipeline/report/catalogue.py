@@ -24,19 +24,22 @@ HEADLINE_METRIC = "similarity"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairPage:
     """One pair of a comparison. key: its anchor. digests: name to digest (manifests, score version), shown as given.
-    from_before: why the score may no longer be true, "" where it is for what is there now."""
+    from_before: why the score may no longer be true, "" where it is for what is there now. published: what others found
+    beside it, "" where nobody published it."""
 
     key: str
     comparison: Comparison
     pictures: Sequence[Picture] = ()
     digests: Mapping[str, str] = field(default_factory=dict)
     from_before: str = ""
+    published: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonReport:
     """All that the page shows. command: repeats it exactly. digests: of what all pairs share, shown as given.
-    missing: keys of pairs without any score, and why, "" where nothing failed."""
+    missing: keys of pairs without any score, and why, "" where nothing failed. publishers: whose values stand beside
+    ours, in words."""
 
     name: str
     title: str
@@ -47,6 +50,7 @@ class ComparisonReport:
     heatmaps: Sequence[Picture]
     digests: Mapping[str, str] = field(default_factory=dict)
     missing: Mapping[str, str] = field(default_factory=dict)
+    publishers: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         keys = [pair.key for pair in self.pairs]

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semsim_pipeline.catalog import Comparison
+from semsim_pipeline.comparison.published import beside
 from semsim_pipeline.comparison.score_store import StoredScore, find_result
-from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.fingerprint import Plain, digest_of
 from semsim_pipeline.stages.failures import Failures
 from semsim_pipeline.stages.matrix import (
     ScoredComparison,
@@ -75,7 +76,10 @@ def write_comparison_page(workspace: Workspace, name: str) -> Outcome:
 
 
 def _version(comparison: Comparison, matrix: str, drawn: Sequence[str]) -> str:
-    return digest_of([REPORT_VERSION, matrix, comparison.title, comparison.description, *drawn])
+    published: list[Plain] = [
+        [key, each.metric, each.value, each.tolerance, each.source] for key, each in comparison.published.items()
+    ]
+    return digest_of([REPORT_VERSION, matrix, comparison.title, comparison.description, published, *drawn])
 
 
 def page_version(workspace: Workspace, name: str, matrix: str) -> str:
@@ -123,6 +127,11 @@ def _of_pair(home: Path, key: str, score: StoredScore) -> dict[str, str]:
     return said
 
 
+def _published(comparison: Comparison, key: str, score: StoredScore) -> str:
+    theirs = comparison.published.get(key)
+    return "" if theirs is None else beside(theirs, score.comparison).text
+
+
 def _digests(workspace: Workspace, scored: ScoredComparison) -> dict[str, str]:
     """The versions of the data behind the page: of the comparison, and of each dataset's manifest."""
     keys = {key for pair in scored.scores for key in workspace.catalog.pairs[pair].embeddings}
@@ -154,12 +163,14 @@ def _write(
                     pictures=pictures[key],
                     digests=_of_pair(workspace.home, key, score),
                     from_before=_from_before(scored, key),
+                    published=_published(comparison, key, score),
                 )
                 for key, score in scored.scores.items()
             ],
             heatmaps=heatmaps,
             missing={key: scored.failing[key].reason if key in scored.failing else "" for key in scored.missing},
             digests=_digests(workspace, scored),
+            publishers=tuple(dict.fromkeys(each.source for each in comparison.published.values())),
         ),
         folder,
     )

@@ -34,7 +34,7 @@ def test_exported_parts_are_the_store_for_any_reader(semsim: Semsim, stripes: Pa
     exported = pl.read_parquet(out / "part-*.parquet")
     assert exported.columns == ["image_id", "path", "group", "embedding"]
     assert exported["path"].to_list() == [f"{i:03d}.png" for i in range(N)]
-    stored = pl.concat(pl.read_parquet(path) for path in home.glob("embeddings/classical*/part-*.parquet")).unique(
+    stored = pl.concat(pl.read_parquet(path) for path in home.glob("embeddings/mini*/part-*.parquet")).unique(
         "image_id"
     )
     both = exported.join(stored, on="image_id", how="inner", suffix="_stored")

@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from semsim_pipeline.encoders import timm_records
+from semsim_pipeline.encoders import openclip, openclip_names, timm, timm_names, timm_records
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.encoders.network import NetworkEncoder
-from semsim_pipeline.encoders.resolve import resolve_encoder, short_names
+from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.encoders.timm_records import ask
+from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError
 from semsim_pipeline_tests.encoders.conftest import OPEN_CLIP_ARCH, TIMM_ARCH
 
@@ -42,30 +43,29 @@ def test_the_example_resolves_to_something_picklable(name: str) -> None:
     assert pickle.loads(pickle.dumps(encoder)).facts == encoder.facts
 
 
-@pytest.mark.parametrize("name", [each for each in short_names() if each != "classical"])
+@pytest.mark.parametrize("name", [*openclip_names.SHORT_NAMES, *timm_names.SHORT_NAMES])
 def test_a_short_names_recipe_is_the_librarys(name: str) -> None:
     """What is written down so that torch need not be imported agrees with the library that is installed."""
-    from semsim_pipeline.encoders import openclip, timm
-
     encoder = resolve_encoder(name)
     assert isinstance(encoder, NetworkEncoder)
-    recipe = encoder.recipe
+    recipe, weights = encoder.recipe, encoder.weights
+    assert isinstance(weights, HubWeights)
     if recipe.family == "open_clip":
         from open_clip.pretrained import get_pretrained_cfg
 
-        published = get_pretrained_cfg(recipe.arch, "openai")
-        assert openclip._recipe(recipe.arch, published) == recipe
-        assert openclip._published_file(name, recipe.arch, published) == (
-            encoder.weights.repo,  # type: ignore[union-attr]
-            encoder.weights.filenames,  # type: ignore[union-attr]
-        )
+        (row,) = [each for each in openclip_names.TABLE if each.name == name]
+        published = get_pretrained_cfg(row.arch, row.tag)
+        assert published
+        assert openclip._recipe(row.arch, published) == recipe
+        assert openclip._published_file(name, row.arch, published) == (weights.repo, weights.filenames)
         return
     record = ask(recipe.arch)
+    assert weights.filenames == ((record.filename,) if record.filename else timm.FILENAMES)
     at_our_size = dataclasses.replace(record, input_size=(3, 224, 224)) if name.startswith("dinov2") else record
     theirs = timm._recipe(recipe.arch, at_our_size)
     for field in ("arch", "resize", "mean", "std"):
         assert getattr(theirs, field) == getattr(recipe, field)
-    assert record.repo == encoder.weights.repo  # type: ignore[union-attr]
+    assert record.repo == weights.repo
     assert record.licence.lower() in encoder.facts.licence.lower()
 
 
@@ -107,6 +107,18 @@ def test_a_local_siglip_is_prepared_as_its_published_weights_are(tmp_path: Path)
         ("clip-vit-b-33+bf16", UnknownNameError, "Did you mean 'clip-vit-b-32'"),
         ("open_clip:ViT-B-32/openia+bf16", UnknownNameError, "Did you mean 'openai'"),
         ("timm:+bf16", WrongCallError, "for example"),
+        ("clip-vit-b16", UnknownNameError, "Did you mean 'clip-vit-b-16'"),
+        ("dinov3-s-14", UnknownNameError, "Did you mean 'dinov3-s-16'"),
+        ("classical@main", WrongCallError, "has no revisions"),
+        ("inception-fid@main", WrongCallError, "has no revisions"),
+        ("inception-fid+bf16", WrongCallError, "FID is defined in float32"),
+        ("clip-vit-b-32@", WrongCallError, "'clip-vit-b-32@main'"),
+        ("clip-vit-b-32@a b", WrongCallError, "a commit, tag or branch"),
+        ("clip-vit-b-33@main", UnknownNameError, "Did you mean 'clip-vit-b-32'"),
+        ("clip-vit-b-32+bf16@main", UnknownNameError, "bf16"),
+        ("open_clip:hf-hub:", WrongCallError, "behind hf-hub: comes a repository"),
+        ("open_clip:hf-hub:name", WrongCallError, "'open_clip:hf-hub:laion/"),
+        ("open_clip:hf-hub:../..", WrongCallError, "behind hf-hub: comes a repository"),
     ],
 )
 def test_what_cannot_be_resolved_says_what_can(name: str, error: type[Exception], says: str) -> None:

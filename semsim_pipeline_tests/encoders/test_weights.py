@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from semsim_pipeline.encoders import weights
+from semsim_pipeline.encoders import digests
+from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.encoders.weights import HubWeights, weights_digest
+from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import MissingWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
 from semsim_pipeline_tests.servers import Fault, Hub
@@ -98,7 +99,7 @@ def test_a_digest_is_computed_once_and_again_when_the_file_changes(
         computed.append(file)
         return digest_of_file(file)
 
-    monkeypatch.setattr(weights, "digest_of_file", counted)
+    monkeypatch.setattr(digests, "digest_of_file", counted)
     first = weights_digest(path)
     assert first == weights_digest(path) == digest_of_file(path)
     assert len(computed) == 1

@@ -1,0 +1,107 @@
+"""`semsim verify-published`: published values, computed again on this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from semsim_pipeline.cli.options import quiet_option
+
+if TYPE_CHECKING:
+    from semsim_pipeline.comparison.verify_published import Checked
+
+DEFAULT = "cifar10_classes"
+
+
+@click.command("verify-published")
+@click.option("--encoder", metavar="E", help="Only what was published for this encoder (its name, or its alias).")
+@click.option("--catalog", default=DEFAULT, show_default=True, metavar="FILE", help="Whose `published:` is checked.")
+@click.option("--dataset", metavar="SPEC", help="In place of the catalogue's dataset: one with the same classes.")
+@click.option("--by", metavar="COLUMN", help="The column of SPEC that holds the classes.")
+@click.option("--limit", type=click.IntRange(min=2), metavar="N", help="A fair sample of N images in all.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON and nothing else.")
+@quiet_option
+def verify_published(
+    encoder: str | None,
+    catalog: str,
+    dataset: str | None,
+    by: str | None,
+    limit: int | None,
+    as_json: bool,
+    quiet: bool,
+) -> int:
+    """Compute what others published and print ours beside theirs; exit with 1 where one departs.
+
+    \b
+    Example: semsim verify-published
+             semsim verify-published --encoder clip-vit-b-32 --dataset "cifake:cifake.zip[label=REAL]" --by class
+
+    Without options: the mean cosines of five pairs of CIFAR-10's classes under CLIP ViT-B/32. Weights and images are
+    fetched where they are not here yet; embeddings are kept and reused.
+    """
+    from semsim_pipeline.catalog import read_catalog
+    from semsim_pipeline.catalog.experiment import find_catalog
+    from semsim_pipeline.cli.progress import shown
+    from semsim_pipeline.comparison.verify_published import Wanted
+    from semsim_pipeline.comparison.verify_published import verify_published as verify
+    from semsim_pipeline.home import ensure_home
+
+    wanted = Wanted(encoder=encoder, dataset=dataset, by=by, limit=limit)
+    home = ensure_home()
+    with shown(quiet=quiet or as_json) as progress:
+        found = list(verify(read_catalog(find_catalog(catalog)), wanted, home, progress))
+    if as_json:
+        click.echo(json.dumps([_plain(each) for each in found], indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    return 0 if all(each.beside.agrees for each in found) else 1
+
+
+def _plain(each: Checked) -> dict[str, object]:
+    beside = each.beside
+    return {
+        "encoder": each.encoder,
+        "encoder_fingerprint": each.fingerprint,
+        "reference": {"name": each.reference, "n": each.n[0]},
+        "candidate": {"name": each.candidate, "n": each.n[1]},
+        "metric": beside.published.metric,
+        "published": beside.published.value,
+        "ours": beside.ours,
+        "difference": beside.difference,
+        "tolerance": beside.published.tolerance,
+        "agrees": beside.agrees,
+        "source": beside.published.source,
+    }
+
+
+def _print(found: list[Checked]) -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
+    from semsim_pipeline.cli.output import stdout
+
+    console = stdout()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("reference", "candidate", "encoder", "metric"):
+        table.add_column(column)
+    for column in ("published", "ours", "difference", "tolerance"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("agrees")
+    for each in found:
+        beside = each.beside
+        table.add_row(
+            escape(each.reference),
+            escape(each.candidate),
+            escape(each.encoder),
+            beside.published.metric,
+            f"{beside.published.value:g}",
+            "–" if beside.ours is None else f"{beside.ours:.4f}",
+            "–" if beside.difference is None else f"{beside.difference:+.4f}",
+            f"± {beside.published.tolerance:g}",
+            "yes" if beside.agrees else "NO",
+        )
+    console.print(table)
+    for source in dict.fromkeys(each.beside.published.source for each in found):
+        console.print(f"Published: {source}.", style="dim", markup=False)
