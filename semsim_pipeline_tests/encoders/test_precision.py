@@ -85,7 +85,7 @@ def test_bfloat16_is_another_encoder_close_to_float32(
     assert isinstance(loaded, torch_runtime.NetworkRuntime)
     assert not loaded.uses_fast_matmul
     assert {each.dtype for each in loaded._module.parameters()} == {torch.bfloat16}
-    assert loaded._normalised(loaded._trial_batch()).dtype == torch.bfloat16
+    assert loaded._normalised(torch.from_numpy(loaded._trial_batch(2))).dtype == torch.bfloat16
     batch = np.stack([loaded.preprocess(image) for image in images])
     rows, expected = loaded.encode(batch), exact.load().encode(batch)
     assert rows.dtype == np.float32
