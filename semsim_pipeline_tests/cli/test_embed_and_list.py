@@ -61,7 +61,7 @@ def test_calibrate_and_fetch(semsim: Semsim, panel: Path, stripes: Path, new_hom
     ran = semsim("encoders", "calibrate", "classical", "--panel", panel)
     assert ran.code == 0
     assert "s² = " in ran.out
-    found = semsim("compare", stripes, stripes, "--metrics", "kid", "--json", "-").json()
+    found = semsim("compare", stripes, stripes, "--encoder", "classical", "--metrics", "kid", "--json", "-").json()
     assert found["background"]["source"] == str(panel)  # type: ignore[index]
     fetched = semsim("encoders", "fetch", "classical")
     assert fetched.code == 0
