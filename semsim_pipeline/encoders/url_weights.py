@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from semsim_pipeline.encoders import hub, pins
+from semsim_pipeline import hub
+from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file

@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from semsim_pipeline.encoders import hub, pins
+from semsim_pipeline import hub
+from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.encoders.pins import DIGITS_SHOWN
 from semsim_pipeline.encoders.url_weights import UrlWeights

@@ -59,7 +59,7 @@ def test_no_name_has_the_mark_in_it() -> None:
     ],
 )
 def test_fingerprints_stay_what_they_were(name: str, identity: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As of the code that first decoded photos small; a change here makes every embedding again: make it knowingly."""
+    """As of the code that first decoded photos small; whoever changes them makes every embedding again."""
     versions = {"pillow": "12.3.0", "open_clip_torch": "3.3.0", "timm": "1.0.31"}
     monkeypatch.setattr("semsim_pipeline.encoders.network.version", versions.__getitem__)
     for written in (name, f"{name}+fp32"):
@@ -85,7 +85,7 @@ def test_bfloat16_is_another_encoder_close_to_float32(
     assert isinstance(loaded, torch_runtime.NetworkRuntime)
     assert not loaded.uses_fast_matmul
     assert {each.dtype for each in loaded._module.parameters()} == {torch.bfloat16}
-    assert loaded._normalised(loaded._trial_batch()).dtype == torch.bfloat16
+    assert loaded._normalised(torch.from_numpy(loaded._trial_batch(2))).dtype == torch.bfloat16
     batch = np.stack([loaded.preprocess(image) for image in images])
     rows, expected = loaded.encode(batch), exact.load().encode(batch)
     assert rows.dtype == np.float32
