@@ -63,13 +63,15 @@ def verify_published(catalog: Catalog, wanted: Wanted, home: Path, progress: Pro
         whole = open_named(wanted.dataset) if wanted.dataset else catalog.datasets[dataset].view()
         if wanted.limit is not None:
             whole = replace(whole, view=whole.view.limited(wanted.limit))
+        views: dict[str, View] = {}
+        for pair, comparison, _ in pairs:  # before any work: a column that is not there
+            for label, side in zip(comparison.labels[pair.key], (pair.reference, pair.candidate), strict=True):
+                views[side.text] = _selection(whole, side.view, label, comparison, wanted)
         extraction = embed_view(whole, encoder, home, progress=progress)
         embeddings = EmbeddingSet.at(home, extraction.key)
-        selected: dict[str, SelectedView] = {}
-        for pair, comparison, _ in pairs:
-            for label, side in zip(comparison.labels[pair.key], (pair.reference, pair.candidate), strict=True):
-                view = _selection(whole, side.view, label, comparison, wanted)
-                selected[side.text] = select_from_dataset(whole, view, extraction.manifest.path, embeddings)
+        selected: dict[str, SelectedView] = {
+            text: select_from_dataset(whole, view, extraction.manifest.path, embeddings) for text, view in views.items()
+        }
         sets = open_sets(home, selected)
         for pair, _, published in pairs:
             one, other = pair.reference.text, pair.candidate.text

@@ -26,6 +26,9 @@ PRECISION: Precision = "float32"
 ANY_PRECISION = f"{PRECISION}; bfloat16 with +bf16 after the name"
 """What a family states, whose encoders are each one or the other."""
 
+POOLED = "pooled features before the classifier (num_classes=0)"
+CLASS_TOKEN = "class token after the last norm (timm's num_classes=0)"  # noqa: S105 - a transformer's token, no secret
+
 OPENAI_MEAN, OPENAI_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 

@@ -21,6 +21,7 @@ from semsim_pipeline.encoders.network import (
     facts_of,
 )
 from semsim_pipeline.encoders.openclip_hub import described
+from semsim_pipeline.encoders.openclip_names import TABLE, Published
 from semsim_pipeline.encoders.openclip_source import package_folder, tables, towers
 from semsim_pipeline.encoders.preprocess import Fit, ResizeSpec
 from semsim_pipeline.encoders.revision import at_revision, split_revision
@@ -207,6 +208,40 @@ def _encoder(name: str, recipe: Recipe, weights: Weights) -> NetworkEncoder:
 
 ABOUT_ANY = {"licence": "that of the weights named", "source": "open_clip (Ilharco et al. 2021)"}
 
+
+def encoder_of(published: Published) -> NetworkEncoder:
+    """The encoder of a row of the table."""
+    size = (published.side, published.side)
+    recipe = Recipe(
+        family="open_clip",
+        library=LIBRARY,
+        arch=published.arch,
+        resize=ResizeSpec(crop=size, scale=size, fit=published.fit, interpolation=published.interpolation),
+        mean=published.mean,
+        std=published.std,
+        pooling=POOLING,
+        dim=published.dim,
+        quick_gelu=published.quick_gelu,
+    )
+    weights = HubWeights(repo=published.repo, filenames=(SAFE_NAME, TORCH_NAME), local_spelling=spell(published.arch))
+    facts = facts_of(
+        recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
+    )
+    return NetworkEncoder(name=published.name, facts=facts, recipe=recipe, weights=weights, build=build_visual)
+
+
+SHORT_NAMES = {published.name: encoder_of(published) for published in TABLE}
+
+
+def _resolve_short(name: str) -> NetworkEncoder:
+    return SHORT_NAMES[name]
+
+
+for _named in SHORT_NAMES.values():
+    ENCODERS.add(
+        _named.name,
+        EncoderKind(name=_named.name, facts=_named.facts, example=_named.name, resolve=_resolve_short),
+    )
 ENCODERS.add(
     PREFIX,
     EncoderKind(

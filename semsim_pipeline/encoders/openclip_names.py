@@ -8,11 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from semsim_pipeline.encoders.base import ENCODERS, EncoderKind
-from semsim_pipeline.encoders.network import OPENAI_MEAN, OPENAI_STD, NetworkEncoder, Recipe, facts_of
-from semsim_pipeline.encoders.openclip import LIBRARY, POOLING, SAFE_NAME, TORCH_NAME, build_visual, spell
-from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec
-from semsim_pipeline.encoders.weights import HubWeights
+from semsim_pipeline.encoders.network import OPENAI_MEAN, OPENAI_STD
+from semsim_pipeline.encoders.preprocess import Fit, Interpolation
 
 HALF = (0.5, 0.5, 0.5)
 
@@ -129,38 +126,3 @@ TABLE = (
         std=(1.0, 1.0, 1.0),
     ),
 )
-
-
-def encoder_of(published: Published) -> NetworkEncoder:
-    """The encoder of a row of the table."""
-    size = (published.side, published.side)
-    recipe = Recipe(
-        family="open_clip",
-        library=LIBRARY,
-        arch=published.arch,
-        resize=ResizeSpec(crop=size, scale=size, fit=published.fit, interpolation=published.interpolation),
-        mean=published.mean,
-        std=published.std,
-        pooling=POOLING,
-        dim=published.dim,
-        quick_gelu=published.quick_gelu,
-    )
-    weights = HubWeights(repo=published.repo, filenames=(SAFE_NAME, TORCH_NAME), local_spelling=spell(published.arch))
-    facts = facts_of(
-        recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
-    )
-    return NetworkEncoder(name=published.name, facts=facts, recipe=recipe, weights=weights, build=build_visual)
-
-
-SHORT_NAMES = {published.name: encoder_of(published) for published in TABLE}
-
-
-def _resolve_short(name: str) -> NetworkEncoder:
-    return SHORT_NAMES[name]
-
-
-for _encoder in SHORT_NAMES.values():
-    ENCODERS.add(
-        _encoder.name,
-        EncoderKind(name=_encoder.name, facts=_encoder.facts, example=_encoder.name, resolve=_resolve_short),
-    )

@@ -14,12 +14,15 @@ from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
 from semsim_pipeline.encoders.checkpoint import SUFFIXES, fit, read_state_dict
 from semsim_pipeline.encoders.network import (
     ANY_PRECISION,
+    CLASS_TOKEN,
+    POOLED,
     NetworkEncoder,
     Recipe,
     absolute_checkpoint,
     facts_of,
 )
 from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec, crop_scale
+from semsim_pipeline.encoders.timm_names import TABLE, Published
 from semsim_pipeline.encoders.timm_records import TimmRecord, record_of
 from semsim_pipeline.encoders.weights import HubWeights, LocalWeights
 from semsim_pipeline.errors import MissingPathError, UnusableWeightsError, WrongCallError
@@ -31,8 +34,6 @@ LIBRARY = "timm"
 PREFIX = "timm:"
 EXAMPLE = "timm:convnext_tiny.fb_in22k"
 FILENAMES = ("model.safetensors", "pytorch_model.bin")
-POOLING = "pooled features before the classifier (num_classes=0)"
-CLASS_TOKEN = "class token after the last norm (timm's num_classes=0)"  # noqa: S105 - a transformer's token, no secret
 OTHER_HEADS = ("AuxLogits.", "head.", "head_dist.", "fc.", "classifier.", "last_linear.")
 """What a checkpoint may hold beyond the features: classifiers, which are dropped by name."""
 
@@ -105,7 +106,7 @@ def _recipe(arch: str, record: TimmRecord) -> Recipe:
         ),
         mean=record.mean,
         std=record.std,
-        pooling=POOLING,
+        pooling=POOLED,
         dim=None,
     )
 
@@ -144,6 +145,39 @@ def spell(arch: str) -> str:
     return f"{PREFIX}{arch}//path/to/{FILENAMES[0]}"
 
 
+def encoder_of(published: Published) -> NetworkEncoder:
+    """The encoder of a row of the table: shortest side resized, then the central square, as timm evaluates them."""
+    side, scale = published.side, crop_scale(published.side, published.crop_fraction)
+    recipe = Recipe(
+        family="timm",
+        library=LIBRARY,
+        arch=published.arch,
+        resize=ResizeSpec(crop=(side, side), scale=(scale, scale), fit="shortest", interpolation="bicubic"),
+        mean=published.mean,
+        std=published.std,
+        pooling=published.pooling,
+        dim=published.dim,
+        channels_last=published.channels_last,
+    )
+    weights = HubWeights(repo=f"timm/{published.arch}", filenames=FILENAMES, local_spelling=spell(published.arch))
+    facts = facts_of(
+        recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
+    )
+    return NetworkEncoder(name=published.name, facts=facts, recipe=recipe, weights=weights, build=build_features)
+
+
+SHORT_NAMES = {published.name: encoder_of(published) for published in TABLE}
+
+
+def _resolve_short(name: str) -> NetworkEncoder:
+    return SHORT_NAMES[name]
+
+
+for _named in SHORT_NAMES.values():
+    ENCODERS.add(
+        _named.name,
+        EncoderKind(name=_named.name, facts=_named.facts, example=_named.name, resolve=_resolve_short),
+    )
 ENCODERS.add(
     PREFIX,
     EncoderKind(
@@ -154,7 +188,7 @@ ENCODERS.add(
             dim=None,
             input_size=None,
             preprocessing="timm's evaluation transform for the weights named",
-            pooling=POOLING,
+            pooling=POOLED,
             precision=ANY_PRECISION,
             weights="NAME of timm's list, or NAME/PATH of a local checkpoint",
             licence="that of the weights named",

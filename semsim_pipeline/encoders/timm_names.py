@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from semsim_pipeline.encoders.base import ENCODERS, EncoderKind
-from semsim_pipeline.encoders.network import IMAGENET_MEAN, IMAGENET_STD, NetworkEncoder, Recipe, facts_of
-from semsim_pipeline.encoders.preprocess import ResizeSpec, crop_scale
-from semsim_pipeline.encoders.timm import CLASS_TOKEN, FILENAMES, LIBRARY, POOLING, build_features, spell
-from semsim_pipeline.encoders.weights import HubWeights
+from semsim_pipeline.encoders.network import CLASS_TOKEN, IMAGENET_MEAN, IMAGENET_STD, POOLED
 
 HALF = (0.5, 0.5, 0.5)
 DINOV2_SOURCE = "Oquab et al. 2023, arXiv:2304.07193; run at 224 px (trained up to 518), position embeddings resampled"
@@ -31,7 +27,7 @@ class Published:
     source: str
     side: int = 224
     crop_fraction: float = 1.0
-    pooling: str = POOLING
+    pooling: str = POOLED
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     channels_last: bool = False
@@ -87,38 +83,3 @@ TABLE = (
         channels_last=True,
     ),
 )
-
-
-def encoder_of(published: Published) -> NetworkEncoder:
-    """The encoder of a row of the table: shortest side resized, then the central square, as timm evaluates them."""
-    side, scale = published.side, crop_scale(published.side, published.crop_fraction)
-    recipe = Recipe(
-        family="timm",
-        library=LIBRARY,
-        arch=published.arch,
-        resize=ResizeSpec(crop=(side, side), scale=(scale, scale), fit="shortest", interpolation="bicubic"),
-        mean=published.mean,
-        std=published.std,
-        pooling=published.pooling,
-        dim=published.dim,
-        channels_last=published.channels_last,
-    )
-    weights = HubWeights(repo=f"timm/{published.arch}", filenames=FILENAMES, local_spelling=spell(published.arch))
-    facts = facts_of(
-        recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
-    )
-    return NetworkEncoder(name=published.name, facts=facts, recipe=recipe, weights=weights, build=build_features)
-
-
-SHORT_NAMES = {published.name: encoder_of(published) for published in TABLE}
-
-
-def _resolve_short(name: str) -> NetworkEncoder:
-    return SHORT_NAMES[name]
-
-
-for _encoder in SHORT_NAMES.values():
-    ENCODERS.add(
-        _encoder.name,
-        EncoderKind(name=_encoder.name, facts=_encoder.facts, example=_encoder.name, resolve=_resolve_short),
-    )

@@ -41,7 +41,8 @@ def _catalog(folder: Path, alias: str, value: float) -> Path:
 def _mean_cosine(rows: Path) -> float:
     import polars as pl
 
-    frame = pl.read_parquet(rows / "*.parquet")
+    manifest = pl.read_parquet(rows / "manifest.parquet").select("path", pl.col("^.*label$").alias("label"))
+    frame = pl.read_parquet(rows / "part-*.parquet").join(manifest, on="path")
     sides = []
     for label in ("3", "8"):
         side = np.stack(frame.filter(pl.col("label") == label)["embedding"].to_list()).astype(np.float64)
@@ -94,6 +95,7 @@ def test_what_nobody_published_is_a_wrong_call(semsim: Semsim, tmp_path: Path) -
     assert "no published values" in nothing.one_line()
 
 
+@pytest.mark.slow  # the whole graph of 45 pairs, with pictures
 def test_a_catalogue_elsewhere_is_run_in_a_home_of_its_own(semsim: Semsim, home: Path, tmp_path: Path) -> None:
     ran = semsim("rescore", "-q", "--catalog", str(_catalog(tmp_path, "plain", 0.5)))
     assert ran.code == 0, ran.err

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from semsim_pipeline.encoders import openclip, openclip_names, timm, timm_names, timm_records
+from semsim_pipeline.encoders import openclip, openclip_names, timm, timm_records
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
@@ -43,7 +43,7 @@ def test_the_example_resolves_to_something_picklable(name: str) -> None:
     assert pickle.loads(pickle.dumps(encoder)).facts == encoder.facts
 
 
-@pytest.mark.parametrize("name", [*openclip_names.SHORT_NAMES, *timm_names.SHORT_NAMES])
+@pytest.mark.parametrize("name", [*openclip.SHORT_NAMES, *timm.SHORT_NAMES])
 def test_a_short_names_recipe_is_the_librarys(name: str) -> None:
     """What is written down so that torch need not be imported agrees with the library that is installed."""
     encoder = resolve_encoder(name)

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from semsim_pipeline.encoders import openclip_names, timm_names
+from semsim_pipeline.encoders import openclip
+from semsim_pipeline.encoders import timm as timm_family
 from semsim_pipeline.encoders.base import LoadedEncoder
-from semsim_pipeline.encoders.network import NetworkEncoder, Recipe
+from semsim_pipeline.encoders.network import CLASS_TOKEN, NetworkEncoder, Recipe
 from semsim_pipeline.encoders.openclip import SAFE_NAME
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.encoders.timm import CLASS_TOKEN
 from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline_tests.encoders.conftest import OPEN_CLIP_ARCH
 from semsim_pipeline_tests.servers import Hub
 
-NAMES = sorted([*openclip_names.SHORT_NAMES, *timm_names.SHORT_NAMES])
+NAMES = sorted([*openclip.SHORT_NAMES, *timm_family.SHORT_NAMES])
 LARGE = {"clip-vit-l-14", "clip-vit-l-14-laion2b"}
 SAME_TOWER = {"clip-vit-b-16-laion2b", "clip-vit-b-32-laion2b"}
 """Of a tower that another name runs; recipe and spec are tested."""
