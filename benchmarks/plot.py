@@ -13,6 +13,7 @@ from benchmarks import machine
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
+from benchmarks.evidence import mini_page
 from benchmarks.evidence import plots as evidence
 
 LIGHT, DARK = "#c2703d", "#1f5f8b"
@@ -120,6 +121,9 @@ PLOTS: dict[str, Callable[[dict[str, Any], Path], None]] = {
     "peers": peers,
     "adversarial_cases": lambda found, file: _write(evidence.adversarial_cases(found), file),
     "controlled_shifts": lambda found, file: _write(evidence.controlled_shifts(found), file),
+    "mini_encoder": lambda found, file: _write(mini_page.comparison(found), file),
+    "mini_training": lambda found, file: _write(mini_page.curves(found), file),
+    "predictive_validity_mini": lambda found, file: _write(evidence.predictive_validity(found), file),
     "predictive_validity": lambda found, file: _write(evidence.predictive_validity(found), file),
 }
 

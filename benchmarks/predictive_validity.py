@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from benchmarks import machine
 from benchmarks.evidence.encoders import Embedder, embedder, predictions, train
 from benchmarks.evidence.images import SHIFTS, Labelled, Pixels, cifake, digits, joined
+from benchmarks.evidence.mini import unseen_by_mini
 from benchmarks.evidence.ranks import ranking
 from benchmarks.evidence.scores import all_entries
 from semsim_pipeline.metrics.base import EmbeddedSet
@@ -50,10 +51,14 @@ class World:
     candidates: list[tuple[str, str, Labelled]]
 
 
-def worlds(wanted: Sequence[str] = WORLDS) -> Iterator[World]:
-    """Over seventy pairs together; SHIFTS are applied to the held-out images."""
+def worlds(wanted: Sequence[str] = WORLDS, *, unseen: bool = False) -> Iterator[World]:
+    """Over seventy pairs together; SHIFTS are applied to the held-out images. unseen: REAL images that `mini` has not
+    seen in its training, and no others.
+    """
     archive = machine.cifake()
     real, fake = (cifake(archive, label, 1_000, TRAIN + 1_000) for label in ("REAL", "FAKE"))
+    if unseen:
+        real = unseen_by_mini(archive)
     made = {
         "REAL": lambda: _real(real, fake),
         "FAKE": lambda: _fake(real, fake),
@@ -194,37 +199,39 @@ def main() -> None:
     parser.add_argument("--encoders", default=",".join(ENCODERS), help="comma-separated; any of the package too")
     parser.add_argument("--worlds", default=",".join(WORLDS), help="comma-separated: a run in pieces")
     parser.add_argument("--fresh", action="store_true", help="forget what an earlier run has done")
+    parser.add_argument("--unseen-by-mini", action="store_true", help=f"such REAL images alone; writes {NAME}_mini")
     chosen = parser.parse_args()
+    file = f"{NAME}_mini" if chosen.unseen_by_mini else NAME
     about = machine.describe()
-    body = {} if chosen.fresh else _earlier()
+    body = {} if chosen.fresh else _earlier(file)
     rows: list[dict[str, Any]] = body.setdefault("pairs", [])
     encoders = {name: embedder(name) for name in chosen.encoders.split(",")}
     body["encoders"] = {**body.get("encoders", {}), **{name: each.weights for name, each in encoders.items()}}
-    for world in worlds(chosen.worlds.split(",")):
+    for world in worlds(chosen.worlds.split(","), unseen=chosen.unseen_by_mini):
         mine = [row for row in rows if row["world"] == world.name]
         if not mine:
             mine = list(losses(world))
             rows.extend(mine)
             print(f"{world.name}: {len(mine)} pairs, accuracy {mine[0]['own_accuracy']}", flush=True)
-            machine.save(NAME, about, body, quick=False)
+            machine.save(file, about, body, quick=False)
         for name, encoder in encoders.items():
             if not all(name in row["scores"] for row in mine):
                 for row, found in zip(mine, scored(world, encoder), strict=True):
                     row["scores"][name] = found
                 print(f"{world.name}: scored under {name}", flush=True)
-                machine.save(NAME, about, body, quick=False)
+                machine.save(file, about, body, quick=False)
     body["ranking"] = {
         name: {kind: ranking(rows, name, kind) for kind in ("network", "hog")} for name in body["encoders"]
     }
     body["independent"] = {name: INDEPENDENT.get(name, "both") for name in body["encoders"]}
-    print(machine.save(NAME, about, body, quick=False))
+    print(machine.save(file, about, body, quick=False))
 
 
-def _earlier() -> dict[str, Any]:
-    file = machine.RESULTS / f"{NAME}.json"
-    if not file.is_file():
+def _earlier(name: str) -> dict[str, Any]:
+    path = machine.RESULTS / f"{name}.json"
+    if not path.is_file():
         return {}
-    found: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return {key: found[key] for key in ("pairs", "encoders") if key in found}
 
 

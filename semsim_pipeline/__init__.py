@@ -16,6 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.encoders import DEFAULT_ENCODER
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -30,7 +32,7 @@ def compare(
     reference: str | Path,
     candidate: str | Path,
     *,
-    encoder: str = "classical",
+    encoder: str = DEFAULT_ENCODER,
     limit: int | None = None,
     seed: int = 0,
     metrics: Sequence[str] | None = None,
@@ -108,7 +110,7 @@ def score(
     )
 
 
-def embed(spec: str | Path, *, encoder: str = "classical", home: Path | None = None) -> Extraction:
+def embed(spec: str | Path, *, encoder: str = DEFAULT_ENCODER, home: Path | None = None) -> Extraction:
     """Embed a dataset or view and keep it under SEMSIM_HOME; what is there already is not made again.
 
     Returns: counts (seen = embedded + failed), the manifest's version and the folder of Parquet parts.

@@ -1,7 +1,11 @@
-"""What everything that asks the Hugging Face hub shares: its settings, read at each call, and its failures in words."""
+"""Asking the Hugging Face hub: where its cache is, whether it may be asked, and what its refusals mean.
+
+The variables that steer it (HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE) are read at each call, not once at import.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -13,6 +17,8 @@ from urllib.request import getproxies, proxy_bypass
 DEFAULT_ENDPOINT = "https://huggingface.co"
 HUB_TIMEOUT_S = 10.0
 """For the hub's first answer; a machine without a network then fails in seconds, not minutes."""
+
+logger = logging.getLogger(__name__)
 
 
 def hub_cache() -> Path:
@@ -27,18 +33,30 @@ def hub_cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
+def endpoint() -> str:
+    """The hub that is asked: HF_ENDPOINT, else the public one."""
+    return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
+
+
 def is_offline() -> bool:
     """Whether the user has forbidden the hub: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE, read as the hub does."""
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
     return value.upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def unreachable(endpoint: str) -> str | None:
-    """Why nothing answers at `endpoint`, or None where something does or a proxy stands between.
+def why_not_asked(address: str) -> str | None:
+    """Why `address` is not worth a request (the user forbade it, nothing answers there), or None."""
+    if is_offline():
+        return "not on this machine, and HF_HUB_OFFLINE is set"
+    return unreachable(address)
+
+
+def unreachable(address: str) -> str | None:
+    """Why nothing answers at `address`, or None where something does or a proxy stands between.
 
     Asked first because the hub's library tries again five times, half a minute on a machine without a network.
     """
-    parts = urlsplit(endpoint)
+    parts = urlsplit(address)
     proxied = parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
     if proxied or not parts.hostname:
         return None
@@ -46,8 +64,55 @@ def unreachable(endpoint: str) -> str | None:
         port = parts.port or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname, port), timeout=HUB_TIMEOUT_S).close()
     except OSError as error:
-        return f"{endpoint} cannot be reached: {first_line(error)}"
+        return f"{address} cannot be reached: {first_line(error)}"
     return None
+
+
+def cached_file(repo: str, filename: str, revision: str) -> Path | None:
+    """A file that was downloaded before; nothing is asked. None also where the cache's link leads nowhere."""
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(repo, filename, cache_dir=hub_cache(), revision=revision)
+    return Path(found) if isinstance(found, str) and Path(found).is_file() else None
+
+
+def download(repo: str, filename: str, revision: str) -> Path:
+    """The file in the cache, after asking the hub; an interrupted download is resumed.
+
+    Raises one of `failures_of_a_download()` and the hub's own `EntryNotFoundError`; `refusal` puts them in words.
+    """
+    from huggingface_hub import hf_hub_download
+
+    logger.info("Fetching %s of %s", filename, repo)
+    with short_timeouts():
+        return Path(
+            hf_hub_download(
+                repo,
+                filename,
+                revision=revision,
+                cache_dir=hub_cache(),
+                endpoint=os.environ.get("HF_ENDPOINT") or None,
+                etag_timeout=HUB_TIMEOUT_S,
+            )
+        )
+
+
+def commit_of(path: Path) -> str:
+    """The commit under which a file lies in the cache (`…/snapshots/COMMIT/FILE`); "" for a file elsewhere."""
+    parts = path.parts
+    return parts[parts.index("snapshots") + 1] if "snapshots" in parts[:-2] else ""
+
+
+def stated_digest(path: Path) -> str | None:
+    """The SHA-256 that the hub stated for a cached file, under which large ones lie; None where it named it else."""
+    name = path.resolve().name
+    return name if len(name) == 64 and set(name) <= set("0123456789abcdef") else None
+
+
+def remove_cached(path: Path) -> None:
+    """Take a file out of the cache, its content and the link to it."""
+    path.resolve().unlink(missing_ok=True)
+    path.unlink(missing_ok=True)
 
 
 def failures_of_a_download() -> tuple[type[Exception], ...]:
@@ -60,6 +125,37 @@ def failures_of_a_download() -> tuple[type[Exception], ...]:
 
     transport = tuple(base for base in HfHubHTTPError.__mro__ if issubclass(base, Exception) and base is not Exception)
     return (*transport, OfflineModeIsEnabled, OSError, RuntimeError, ValueError)
+
+
+def refusal(error: BaseException, repo: str, revision: str) -> str:
+    """One clause for a failed download: what the hub said, and what a person can do where that is known."""
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
+
+    cause = error.__cause__ if type(error).__name__ == "LocalEntryNotFoundError" else None
+    said = cause or error
+    if isinstance(said, GatedRepoError) or _status(said) in {401, 403}:
+        return (
+            f"{repo} is gated or private: accept its licence at {DEFAULT_ENDPOINT}/{repo}, then run `hf auth login` "
+            "with that account"
+        )
+    if isinstance(said, RevisionNotFoundError):
+        return f"{repo} has no revision {revision!r}"
+    if isinstance(said, RepositoryNotFoundError):
+        return f"{endpoint()} has no repository {repo}"
+    if status := _status(said):
+        return f"{endpoint()} answered {status}: try again later, or name another mirror in HF_ENDPOINT"
+    if "Timeout" in type(said).__name__:
+        return f"{endpoint()} does not answer in time: try again later, or name another mirror in HF_ENDPOINT"
+    return first_line(said)
+
+
+def _status(error: BaseException) -> int | None:
+    found = getattr(getattr(error, "response", None), "status_code", None)
+    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
+
+    # The hub answers 401 for a repository that does not exist too, and names that case in a header.
+    known = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError)
+    return None if known or found is None else int(found)
 
 
 @contextmanager
@@ -77,6 +173,6 @@ def short_timeouts() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """What an exception says, on one line and without its full stop."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0].rstrip(".")

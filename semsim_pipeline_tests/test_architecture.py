@@ -14,6 +14,7 @@ from semsim_pipeline.datasets.base import SOURCES
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.metrics.base import METRICS
 from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline.training.objectives.base import OBJECTIVES
 
 PACKAGE = Path(semsim_pipeline.__file__).parent
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -24,6 +25,7 @@ REGISTRIES = {
     "encoders": ("ENCODERS", ENCODERS),
     "metrics": ("METRICS", METRICS),
     "plots": ("PLOTS", PLOTS),
+    "training/objectives": ("OBJECTIVES", OBJECTIVES),
 }
 FILE_OF_FAMILY = {"open_clip": "openclip"}
 """A module called `open_clip` would hide the library of that name from a reader."""

@@ -53,6 +53,16 @@ def joined(*parts: Labelled) -> Labelled:
 
 def cifake(archive: str | Path, label: str, start: int, count: int) -> Labelled:
     """`count` images of each class of REAL or FAKE, from the `start`-th in a seeded order of names."""
+
+    def some(names: list[str], number: int) -> list[str]:
+        order = generator(0, "evidence", label, number).permutation(len(names))[start : start + count]
+        return [names[row] for row in order]
+
+    return cifake_named(archive, label, some)
+
+
+def cifake_named(archive: str | Path, label: str, choose: Callable[[list[str], int], list[str]]) -> Labelled:
+    """The images of REAL or FAKE that `choose` takes, in its order, of a class's sorted names and its number."""
     with zipfile.ZipFile(archive) as file:
         names: dict[int, list[str]] = {number: [] for number in range(len(CLASSES))}
         for name in sorted(file.namelist()):
@@ -61,9 +71,8 @@ def cifake(archive: str | Path, label: str, start: int, count: int) -> Labelled:
                 names[int(parts[3] or 1) - 1].append(name)
         images, classes = [], []
         for number, mine in names.items():
-            order = generator(0, "evidence", label, number).permutation(len(mine))[start : start + count]
-            for row in order:
-                images.append(np.asarray(Image.open(io.BytesIO(file.read(mine[row]))).convert("RGB")))
+            for name in choose(mine, number):
+                images.append(np.asarray(Image.open(io.BytesIO(file.read(name))).convert("RGB")))
                 classes.append(number)
     return Labelled(np.stack(images), np.array(classes, np.int64))
 

@@ -15,12 +15,11 @@ from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.resolve import DatasetView, open_view
 from semsim_pipeline.datasets.stamp import Watchable
 from semsim_pipeline.datasets.views import parse_view
+from semsim_pipeline.encoders import DEFAULT_ENCODER
 from semsim_pipeline.encoders.checkpoint import SUFFIXES
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.progress import Progress, Silent
-
-DEFAULT_ENCODER = "classical"
 
 
 def add_dataset(

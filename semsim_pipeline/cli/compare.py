@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import click
 
 from semsim_pipeline.cli.options import (
-    DEFAULT_ENCODER,
     clusters_option,
     fail_under_option,
     json_option,
@@ -20,6 +19,7 @@ from semsim_pipeline.cli.options import (
     seed_option,
     workers_option,
 )
+from semsim_pipeline.encoders import DEFAULT_ENCODER
 
 if TYPE_CHECKING:
     from semsim_pipeline.comparison.run import ScoredPair

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from semsim_pipeline.cli.options import DEFAULT_ENCODER, quiet_option, workers_option
+from semsim_pipeline.cli.options import quiet_option, workers_option
+from semsim_pipeline.encoders import DEFAULT_ENCODER
 
 
 @click.command(short_help="Embed a dataset and keep it; resumable.")

@@ -10,8 +10,6 @@ import click
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-DEFAULT_ENCODER = "classical"
-
 
 def seed_option(function: F) -> F:
     """--seed: of the sample that --limit draws, of permutation and split halves."""

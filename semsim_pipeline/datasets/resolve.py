@@ -129,7 +129,8 @@ def kind_of_scheme(base: str) -> SourceKind | None:
 
 def needs_location(kind: SourceKind) -> WrongCallError:
     """The error for a kind that was named without a place."""
-    return WrongCallError(f"{kind.name!r} needs a location: write it as in {kind.example}.")
+    place = "PLACE" if kind.remote else "PATH"
+    return WrongCallError(f"{kind.name!r} needs a location: write {kind.name}:{place}, as in `{kind.example}`.")
 
 
 PLAIN_KIND = re.compile(r"[a-z][a-z0-9-]*")

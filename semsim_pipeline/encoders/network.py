@@ -97,7 +97,7 @@ class NetworkEncoder:
         """As the protocol says; never starts a download and never imports torch."""
         with library_of(self.name):
             version(self.recipe.library)  # before the weights: what is to be installed comes first
-        return self._identity(weights_digest(self.weights.find(self.name)))
+        return self._identity(self.weights.digest(self.name))
 
     def load(self) -> LoadedEncoder:
         """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden.

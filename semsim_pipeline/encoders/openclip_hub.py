@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from semsim_pipeline.encoders import hub
+from semsim_pipeline import hub
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError, WrongCallError
 
 CONFIG_NAME = "open_clip_config.json"

@@ -199,10 +199,7 @@ class NetworkRuntime:
         return out
 
     def _forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """uint8 [b, H, W, 3] on the device to [b, d] there.
-
-        Normalised there, in float32 whatever the network's precision: bfloat16 cannot tell 255 grey levels apart.
-        """
+        """uint8 [b, H, W, 3] on the device to [b, d] there."""
         import torch
 
         with ExitStack() as stack:
@@ -211,12 +208,20 @@ class NetworkRuntime:
                 stack.enter_context(_exact_cuda())
             elif self._fast:
                 stack.enter_context(fast_matmul())
-            planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
-            planes = planes.div_(255.0).sub_(self._mean).div_(self._std).to(self._dtype)
-            features = self._module(planes)
+            features = self._module(self._normalised(pixels))
             # CoCa's tower also gives its tokens; the pooled embedding comes first.
             pooled: torch.Tensor = features[0] if isinstance(features, tuple) else features
             return pooled
+
+    def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
+        """uint8 [b, H, W, 3] to [b, 3, H, W] at the network's precision.
+
+        Computed in float32 whatever that is: bfloat16 cannot tell 255 grey levels apart.
+        """
+        import torch
+
+        planes = pixels.permute(0, 3, 1, 2).to(torch.float32, memory_format=self._format)
+        return planes.div_(255.0).sub_(self._mean).div_(self._std).to(self._dtype)
 
     def _trial_batch(self, images: int) -> NDArray[np.uint8]:
         """Images of fixed noise; two are enough to compare two ways of multiplying matrices."""

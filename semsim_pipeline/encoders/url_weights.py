@@ -13,7 +13,8 @@ from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
-from semsim_pipeline.encoders import hub, pins
+from semsim_pipeline import hub
+from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
@@ -53,6 +54,10 @@ class UrlWeights:
             raise MissingWeightsError(self._missing(name, "not on this machine"))
         self._check(name, self.path, weights_digest(self.path))
         return self.path
+
+    def digest(self, name: str) -> str:
+        """SHA-256 in hex of the file. Raises as `find`."""
+        return weights_digest(self.find(name))
 
     def fetch(self, name: str) -> Path:
         """The file, downloaded where absent; what an interrupted download has brought is kept, and goes on there.

@@ -112,7 +112,7 @@ def test_an_existing_path_wins_then_the_catalogue_then_embedded_names(
     assert find_view("panel-1", catalog).source.kind == "panel-1"
     own = parse("datasets: {panel-1: digits}", Path("catalog.yaml"))
     assert find_view("panel-1", own).source.kind == "digits"
-    with pytest.raises(UnknownNameError, match=r"Unknown dataset 'photo'. Did you mean 'photos'\?.*cifake:, digits"):
+    with pytest.raises(UnknownNameError, match=r"Unknown dataset 'photo'. Did you mean 'photos'\?.*cifake, cifar10"):
         find_view("photo", catalog)
     with pytest.raises(UnknownNameError, match="Did you mean 'label'"):
         find_view("real[lable=cat]", catalog)

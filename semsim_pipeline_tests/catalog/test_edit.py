@@ -194,14 +194,14 @@ def test_it_begins_with_an_empty_catalogue_and_the_default_encoder(tmp_path: Pat
     assert add_dataset(home, "a", "digits").began
     edited = add_pair(home, ("a", "a"))
     assert not edited.began
-    assert list(edited.said) == ["Added encoder classical: classical", "Added a against a to the comparison pairs"]
+    assert list(edited.said) == ["Added encoder mini: mini", "Added a against a to the comparison pairs"]
     assert (home / "catalog.yaml").read_text() == (
-        "datasets:\n  a: digits\n\nencoders:\n  classical: classical\n\n"
-        "comparisons:\n  pairs:\n    pairs:\n      - [a, a]\n    encoders: [classical]\n"
+        "datasets:\n  a: digits\n\nencoders:\n  mini: mini\n\n"
+        "comparisons:\n  pairs:\n    pairs:\n      - [a, a]\n    encoders: [mini]\n"
     )
     remove_pair(home, ["a", "a"])
     remove_dataset(home, "a")
-    remove_encoder(home, "classical")
+    remove_encoder(home, "mini")
     assert (home / "catalog.yaml").read_text() == "datasets:\n\nencoders:\n\ncomparisons:\n"
     add_dataset(home, "b", "digits")
     assert (home / "catalog.yaml").read_text() == "datasets:\n  b: digits\n\nencoders:\n\ncomparisons:\n"

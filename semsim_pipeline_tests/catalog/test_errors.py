@@ -44,7 +44,7 @@ FILES = [
     ("datasets:\n  a:\n    values: {}", 2, "it has no spec"),
     ("datasets:\n  a:\n    spec: {}", 3, "expected a text; found a mapping"),
     ("datasets:\n  a: 'cifak:x.zip'", 2, "unknown source kind 'cifak'. Did you mean 'cifake'?"),
-    ("datasets:\n  a: 'cifake:'", 2, "needs a location"),
+    ("datasets:\n  a: 'parquet:'", 2, "needs a location"),
     ("datasets:\n  a: 'digits:x'", 2, "takes no location"),
     ("datasets:\n  a: 'photos[label=cat'", 2, "the bracket is not closed"),
     ("datasets:\n  a: 'digits[label=x]'", 2, "unknown label 'x'. Known: 0, 1"),
@@ -176,7 +176,7 @@ def test_all_problems_at_once_in_the_files_order_and_ten_at_most(read: Read, tmp
 
 def test_problems_come_in_the_order_of_the_file(read: Read, tmp_path: Path) -> None:
     with pytest.raises(CatalogError) as caught:
-        read("comparisons:\n  x: {}\nencoders:\n  e: clasical\ndatasets:\n  d: 'cifake:'\n")
+        read("comparisons:\n  x: {}\nencoders:\n  e: clasical\ndatasets:\n  d: 'parquet:'\n")
     assert [line[0] for line in said(caught, tmp_path)] == ["2", "4", "6"]
 
 

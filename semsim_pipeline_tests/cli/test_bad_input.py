@@ -100,7 +100,7 @@ def test_one_image_a_side_is_answered_and_fails(semsim: Semsim, stripes: Path, t
     alone = write_pictures(tmp_path / "alone", 1, seed=50)
     ran = semsim("compare", stripes, alone, "--json", tmp_path / "one.json", "--quiet")
     assert ran.code == 1
-    assert "no score for classical: needs at least 2" in ran.one_line()
+    assert "no score for mini: needs at least 2" in ran.one_line()
     assert "Similarity: not computed" in ran.out
     found = json.loads((tmp_path / "one.json").read_text())
     assert (found["reference"]["n"], found["candidate"]["n"]) == (N, 1)

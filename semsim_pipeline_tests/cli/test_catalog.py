@@ -27,10 +27,10 @@ def test_from_nothing_to_a_checked_catalogue(semsim: Semsim, home: Path, labelle
     again = semsim("catalog", "add", "dataset", "one", blobs)
     assert (again.code, again.err) == (0, "")
     pair = semsim("catalog", "add", "pair", "two[label=blobs]", "one")
-    assert "Added encoder classical: classical." in pair.out
+    assert "Added encoder mini: mini." in pair.out
     assert pair.out.splitlines()[-1] == f"{home / 'catalog.yaml'}: 1 pair (1 more)."
     classes = semsim(
-        "catalog", "add", "comparison", "classes", "--by", "label", "--across", "two", "-e", "classical",
+        "catalog", "add", "comparison", "classes", "--by", "label", "--across", "two", "-e", "mini",
         "--schedule", "30 3 * * 1-5", "--min-similarity", 0.25, "--max-failed", "0", "--limit", 20,
     )  # fmt: skip
     assert classes.out.splitlines()[-1].endswith(": 2 pairs (1 more).")
@@ -54,10 +54,10 @@ def test_list_in_words_and_as_json(semsim: Semsim, home: Path) -> None:
     found = semsim("catalog", "list", "--json").json()
     assert found["path"] == str(home / "catalog.yaml")
     assert found["datasets"] == {"d": {"spec": "digits[label=3|4]", "values": {"label": ["3", "4"]}}}
-    assert found["encoders"] == {"classical": "classical"}
+    assert found["encoders"] == {"mini": "mini"}
     comparisons = found["comparisons"]
     assert isinstance(comparisons, dict)
-    assert comparisons["x"]["pairs"] == ["d.3~d.4@classical"]
+    assert comparisons["x"]["pairs"] == ["d.3~d.4@mini"]
     assert comparisons["x"]["thresholds"] == {"similarity": None, "failed_images": 0.05}
 
 
@@ -67,12 +67,12 @@ def test_remove_says_what_is_in_the_way_and_what_went(semsim: Semsim, home: Path
     refused = semsim("catalog", "remove", "dataset", "d")
     assert refused.code == 2
     assert "in use by 1 comparison: pairs." in refused.one_line()
-    gone = semsim("catalog", "remove", "pair", "d~d.3@classical")
+    gone = semsim("catalog", "remove", "pair", "d~d.3@mini")
     assert gone.out.splitlines() == [
         "Removed comparison pairs, which has no other pair.", f"{home / 'catalog.yaml'}: 0 pairs (1 gone).",
     ]  # fmt: skip
     assert semsim("catalog", "remove", "dataset", "d").code == 0
-    assert semsim("catalog", "remove", "encoder", "classical").code == 0
+    assert semsim("catalog", "remove", "encoder", "mini").code == 0
     three = semsim("catalog", "remove", "pair", "a", "b", "c")
     assert three.code == 2
     assert "found 3 arguments" in three.one_line()

@@ -12,7 +12,7 @@ from semsim_pipeline_tests.pictures import write_pictures
 def test_two_folders_give_a_table_on_stdout_and_talk_on_stderr(semsim: Semsim, stripes: Path, blobs: Path) -> None:
     ran = semsim("compare", stripes, blobs)
     assert ran.code == 0
-    assert f"{N} and {N} images · encoder classical" in ran.out
+    assert f"{N} and {N} images · encoder mini" in ran.out
     assert re.search(r"Similarity 0\.\d{3} ", ran.out)
     assert "frechet_distance" in ran.out
     assert "Scoring: 1 of 1 pairs" in ran.err
@@ -24,7 +24,7 @@ def test_json_to_stdout_is_nothing_but_json(semsim: Semsim, stripes: Path, blobs
     found = ran.json()
     assert ran.code == 0
     assert ran.err == ""
-    assert found["encoder"] == "classical"
+    assert found["encoder"] == "mini"
     assert found["similarity"]["status"] == "ok"  # type: ignore[index]
 
 
@@ -122,7 +122,7 @@ def test_fail_under(semsim: Semsim, stripes: Path, blobs: Path) -> None:
     failed = semsim(*pair, "--fail-under", 0.99)
     assert failed.code == 1
     assert "Similarity" in failed.out
-    assert re.fullmatch(r"semsim: classical: 0\.\d{4}, below --fail-under 0\.99", failed.one_line())
+    assert re.fullmatch(r"semsim: mini: 0\.\d{4}, below --fail-under 0\.99", failed.one_line())
 
 
 def test_fail_under_fails_where_there_is_no_value(semsim: Semsim, stripes: Path, blobs: Path) -> None:

@@ -34,7 +34,7 @@ def test_exported_parts_are_the_store_for_any_reader(semsim: Semsim, stripes: Pa
     exported = pl.read_parquet(out / "part-*.parquet")
     assert exported.columns == ["image_id", "path", "group", "embedding"]
     assert exported["path"].to_list() == [f"{i:03d}.png" for i in range(N)]
-    stored = pl.concat(pl.read_parquet(path) for path in home.glob("embeddings/classical*/part-*.parquet")).unique(
+    stored = pl.concat(pl.read_parquet(path) for path in home.glob("embeddings/mini*/part-*.parquet")).unique(
         "image_id"
     )
     both = exported.join(stored, on="image_id", how="inner", suffix="_stored")
@@ -61,7 +61,7 @@ def test_calibrate_and_fetch(semsim: Semsim, panel: Path, stripes: Path, new_hom
     ran = semsim("encoders", "calibrate", "classical", "--panel", panel)
     assert ran.code == 0
     assert "s² = " in ran.out
-    found = semsim("compare", stripes, stripes, "--metrics", "kid", "--json", "-").json()
+    found = semsim("compare", stripes, stripes, "--encoder", "classical", "--metrics", "kid", "--json", "-").json()
     assert found["background"]["source"] == str(panel)  # type: ignore[index]
     fetched = semsim("encoders", "fetch", "classical")
     assert fetched.code == 0

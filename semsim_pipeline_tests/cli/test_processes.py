@@ -56,7 +56,18 @@ def test_interrupted_work_is_kept_and_goes_on(tmp_path: Path) -> None:
     folder = write_pictures(tmp_path / "pictures", 40, seed=60)
     home = tmp_path / "home"
     environment = {**os.environ, "SEMSIM_HOME": str(home)}
-    command = [sys.executable, "-c", SLOW_ENCODER, "embed", str(folder), "--workers", "1", "--quiet"]
+    command = [
+        sys.executable,
+        "-c",
+        SLOW_ENCODER,
+        "embed",
+        str(folder),
+        "--encoder",
+        "classical",
+        "--workers",
+        "1",
+        "--quiet",
+    ]
     with subprocess.Popen(command, env=environment, stdout=-1, stderr=-1, text=True) as running:
         deadline = time.monotonic() + 60
         while len(list(home.glob("embeddings/*/part-*.parquet"))) < 2 and time.monotonic() < deadline:
@@ -68,7 +79,7 @@ def test_interrupted_work_is_kept_and_goes_on(tmp_path: Path) -> None:
     assert err.strip() == "semsim: interrupted; what was embedded so far is kept and the next run goes on there."
     kept = 8 * len(list(home.glob("embeddings/*/part-*.parquet")))
     assert 16 <= kept < 40
-    again = process("embed", folder, env=environment)
+    again = process("embed", folder, "--encoder", "classical", env=environment)
     assert again.returncode == 0
     assert f"{40 - kept} embedded now" in again.stdout
     assert not list(home.glob("embeddings/*/.tmp-*"))

@@ -112,7 +112,7 @@ def test_exported_parts_bring_their_own_background(semsim: Semsim, stripes: Path
         assert scored[key] == compared[key]
     same = ("value", "raw", "interval", "floor", "p_value", "verdict", "status")
     assert {k: scored["similarity"][k] for k in same} == {k: compared["similarity"][k] for k in same}  # type: ignore[index]
-    named = semsim("score", tmp_path / "a", tmp_path / "b", "--background", "classical", "--json", "-").json()
+    named = semsim("score", tmp_path / "a", tmp_path / "b", "--background", "mini", "--json", "-").json()
     assert named == scored
     single = tmp_path / "a" / "part-00000.parquet"
     assert semsim("score", single, single, "--json", "-").json()["overlap"] == N
@@ -121,20 +121,20 @@ def test_exported_parts_bring_their_own_background(semsim: Semsim, stripes: Path
 def test_an_encoders_background_by_name(semsim: Semsim, stripes: Path, tmp_path: Path) -> None:
     from semsim_pipeline.encoders.resolve import resolve_encoder
 
-    d = resolve_encoder("classical").facts.dim
+    d = resolve_encoder("mini").facts.dim
     assert d is not None
     np.save(tmp_path / "a.npy", np.abs(rows(1, d=d)))
     np.save(tmp_path / "b.npy", np.abs(rows(2, d=d)))
     semsim("compare", stripes, stripes, "--metrics", "kid", "--quiet")  # whatever ships, a background is here now
-    found = semsim("score", tmp_path / "a.npy", tmp_path / "b.npy", "--background", "classical", "--json", "-").json()
-    assert found["encoder"] == "classical"
+    found = semsim("score", tmp_path / "a.npy", tmp_path / "b.npy", "--background", "mini", "--json", "-").json()
+    assert found["encoder"] == "mini"
     assert found["similarity"]["floor"] is not None  # type: ignore[index]
 
 
 def test_a_background_of_another_width_is_refused(semsim: Semsim, stripes: Path, tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", rows(1))
     semsim("compare", stripes, stripes, "--metrics", "kid", "--quiet")
-    ran = semsim("score", tmp_path / "a.npy", tmp_path / "a.npy", "--background", "classical")
+    ran = semsim("score", tmp_path / "a.npy", tmp_path / "a.npy", "--background", "mini")
     assert ran.code == 2
     assert f"a.npy has {D} columns" in ran.one_line()
 
@@ -146,7 +146,7 @@ def test_another_encoders_background_is_refused(
     assert semsim("embed", stripes, "--out", tmp_path / "a", "--quiet").code == 0
     ran = semsim("score", tmp_path / "a", tmp_path / "a", "--background", tiny_encoder)
     assert ran.code == 2
-    assert "was embedded by classical" in ran.one_line()
+    assert "was embedded by mini" in ran.one_line()
 
 
 def test_sides_of_different_encoders_are_refused(

@@ -70,7 +70,7 @@ def test_many_pairs_equal_separate_comparisons(sets: dict[str, str]) -> None:
 def test_each_part_is_read_once_for_all_pairs(sets: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
     specs = list(sets.values())
     for spec in specs:
-        semsim.embed(spec)
+        semsim.embed(spec, encoder="classical")
     read: Counter[str] = Counter()
     real = reader.row_groups
 
@@ -97,7 +97,7 @@ def test_an_unchanged_comparison_embeds_nothing_and_loads_no_encoder(
     monkeypatch.setattr(ClassicalEncoder, "load", refuse)
     monkeypatch.setattr(shard, "_loaded", {})
     assert plain(compare_views(sets["a"], sets["c"], ("classical",), options)) == before
-    assert semsim.embed(sets["a"]).new == 0
+    assert semsim.embed(sets["a"], encoder="classical").new == 0
 
 
 def test_a_view_embeds_its_rows_only_and_the_whole_set_reuses_them(tmp_path: Path) -> None:

@@ -89,7 +89,7 @@ def test_limit_is_a_fair_sample_in_source_order() -> None:
     ("spec", "error", "said"),
     [
         ("digit", UnknownNameError, "Did you mean 'digits'.*path"),
-        ("cifake:", WrongCallError, "needs a location"),
+        ("folder:", WrongCallError, "needs a location"),
         ("folder", WrongCallError, "folder:PATH"),
         ("digits:x", WrongCallError, "takes no location"),
         ("ciffake:x.zip", UnknownNameError, "Did you mean 'cifake'"),

@@ -23,9 +23,9 @@ from semsim_pipeline.defs.inprocess import rescore_in_process
 from semsim_pipeline.defs.instance import instance_of
 from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
-from semsim_pipeline.extract.records import Silent
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline.progress import Silent
 from semsim_pipeline.stages.score_store import current_score
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline_tests.pictures import write_pictures

@@ -98,7 +98,7 @@ def test_every_way_gives_the_same_numbers(ui: Live, home: Path) -> None:
             assert len(ui.events(stage, partition)) <= 2  # no event where Dagster knew this version
 
     # 4. `semsim compare` on the folders.
-    alone = semsim.compare(str(home / "left"), str(home / "right"))
+    alone = semsim.compare(str(home / "left"), str(home / "right"), encoder="classical")
     assert alone.value == by_backfill["left~right@classical"]
     assert by_button == by_backfill[PAIRS[0]]
     assert by_backfill["left~left@classical"] == pytest.approx(1.0, abs=0.02)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from semsim_pipeline import hub as hub_module
 from semsim_pipeline.cli.app import run
-from semsim_pipeline.encoders import hub as hub_module
 from semsim_pipeline.encoders.inception_fid import WEIGHTS as FID
 from semsim_pipeline.encoders.network import ensure_weights
 from semsim_pipeline.encoders.resolve import resolve_encoder

@@ -21,6 +21,14 @@ def test_the_tables_of_the_page_are_those_of_the_results() -> None:
     assert tables.written(text) == text, "run: uv run python -m benchmarks.evidence.tables"
 
 
+def test_the_tables_of_minis_page_are_those_of_the_results() -> None:
+    from benchmarks.evidence import mini_page
+
+    text = mini_page.PAGE.read_text(encoding="utf-8")
+    assert re.findall("<!-- begin: (.*?) -->", text) == list(mini_page.TABLES)
+    assert mini_page.written(text) == text, "run: uv run python -m benchmarks.evidence.mini_page"
+
+
 def test_every_recorded_judgement_follows_from_its_rule_and_its_number() -> None:
     from benchmarks import machine
     from benchmarks.evidence import rules

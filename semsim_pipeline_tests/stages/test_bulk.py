@@ -271,7 +271,10 @@ def test_a_value_that_another_filter_leaves_empty_is_known_all_the_same(workspac
     [pair] = changed.catalog.pairs.values()
     stored = current_score(workspace.home, pair.key)
     assert stored is not None
-    assert stored.comparison.to_json() == semsim.compare(pair.reference.text, pair.candidate.text).to_json()
+    assert (
+        stored.comparison.to_json()
+        == semsim.compare(pair.reference.text, pair.candidate.text, encoder="classical").to_json()
+    )
 
 
 def test_the_graph_and_compare_give_the_same_numbers(workspace: Workspace) -> None:
@@ -284,7 +287,7 @@ def test_the_graph_and_compare_give_the_same_numbers(workspace: Workspace) -> No
         stored = current_score(home, key)
         assert stored is not None
         graph = stored.comparison.to_json()
-        plain = semsim.compare(*map(str, specs)).to_json()
+        plain = semsim.compare(*map(str, specs), encoder="classical").to_json()
         for side in ("reference", "candidate"):
             for each in (graph, plain):
                 each[side] = {name: value for name, value in dict(each[side]).items() if name != "name"}  # type: ignore[call-overload]

@@ -114,7 +114,7 @@ def test_whatever_happened_all_pairs_are_fresh_afterwards(
             elif step == "new code":
                 patch.setattr(score_store, "SCORE_VERSION", score_store.SCORE_VERSION + 1)
             elif step == "ad hoc":
-                semsim.compare(home / "left", home / "right", limit=4, seed=number)
+                semsim.compare(home / "left", home / "right", encoder="classical", limit=4, seed=number)
             else:
                 (home / "catalog.yaml").write_text(CATALOG.replace("[left, right], ", ""), encoding="utf-8")
             workspace = Workspace.open(home)
@@ -199,7 +199,7 @@ def test_histories_of_removed_pairs_go_only_when_told(workspace: Workspace) -> N
 
 
 def test_what_compare_left_stays_for_the_days_asked_for(workspace: Workspace) -> None:
-    semsim.compare(workspace.home / "left", workspace.home / "right")
+    semsim.compare(workspace.home / "left", workspace.home / "right", encoder="classical")
     run(workspace)
     (workspace.home / "left" / "000.png").unlink()
     run(workspace)

@@ -78,17 +78,17 @@ CHECKS: tuple[CheckFacts, ...] = (
     ),
     CheckFacts(
         stage="embeddings",
-        name="all_accounted",
-        severity="ERROR",
-        blocking=True,
-        description="Seen = embedded + failed, counted anew from the manifest and the parts.",
-    ),
-    CheckFacts(
-        stage="embeddings",
         name="parts_whole",
         severity="ERROR",
         blocking=True,
         description="Every part that the set's manifest names is there, readable, as long and as wide as it says.",
+    ),
+    CheckFacts(
+        stage="embeddings",
+        name="all_accounted",
+        severity="ERROR",
+        blocking=True,
+        description="Seen = embedded + failed, counted anew from the manifest and the parts.",
     ),
     CheckFacts(
         stage="embeddings",

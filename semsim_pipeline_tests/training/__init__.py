@@ -1,0 +1,1 @@
+"""Tests of `semsim_pipeline.training`."""
