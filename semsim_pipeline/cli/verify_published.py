@@ -85,7 +85,7 @@ def _print(found: list[Checked]) -> None:
     console = stdout()
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for column in ("reference", "candidate", "encoder", "metric"):
-        table.add_column(column)
+        table.add_column(column, overflow="fold")
     for column in ("published", "ours", "difference", "tolerance"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("agrees")

@@ -13,7 +13,7 @@ from semsim_pipeline_tests.servers import served_hub
 NAME = "timm:test_vit.r160_in1k"
 CATALOG = """
 datasets:
-  digits: "digits[limit=80]"
+  digits: {spec: "digits[limit=80]", values: {label: ["0", "1", "3", "8"]}}
 encoders:
   vit: timm:test_vit.r160_in1k
   plain: classical
@@ -95,7 +95,7 @@ def test_what_nobody_published_is_a_wrong_call(semsim: Semsim, tmp_path: Path) -
     assert "no published values" in nothing.one_line()
 
 
-@pytest.mark.slow  # the whole graph of 45 pairs, with pictures
+@pytest.mark.slow  # the whole graph, with pictures
 def test_a_catalogue_elsewhere_is_run_in_a_home_of_its_own(semsim: Semsim, home: Path, tmp_path: Path) -> None:
     ran = semsim("rescore", "-q", "--catalog", str(_catalog(tmp_path, "plain", 0.5)))
     assert ran.code == 0, ran.err
