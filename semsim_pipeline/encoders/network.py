@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts, LoadedEncoder
-from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.encoders.libraries import library_of
 from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
@@ -209,7 +208,9 @@ def fetched(encoder: Encoder, *, update: bool = False) -> Fetched | None:
         version(encoder.recipe.library)  # a gigabyte for an encoder that cannot run helps nobody
     weights = encoder.weights
     path = weights.renew(encoder.name) if update else weights.fetch(encoder.name)
-    return Fetched(path=path, size=path.stat().st_size, revision=weights.revision_of(path), sha256=weights_digest(path))
+    return Fetched(
+        path=path, size=path.stat().st_size, revision=weights.revision_of(path), sha256=weights.digest(encoder.name)
+    )
 
 
 def check_weights(encoder: Encoder) -> None:

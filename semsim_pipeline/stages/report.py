@@ -32,7 +32,7 @@ from semsim_pipeline.store.json_file import read_json, write_json
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture
 
-REPORT_VERSION = 7
+REPORT_VERSION = 8
 """Raised when the page of the same scores and pictures would look different."""
 PAGE, VERSION_FILE = "index.html", "version.json"
 

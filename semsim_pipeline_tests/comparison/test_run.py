@@ -119,7 +119,7 @@ def test_the_same_images_in_two_folders_score_one(tmp_path: Path) -> None:
     two.mkdir()
     for number, path in enumerate(sorted(one.iterdir(), reverse=True)):
         shutil.copy(path, two / f"other-{number}.png")
-    result = semsim.compare(one, two, home=tmp_path / "home")
+    result = semsim.compare(one, two, encoder="classical", home=tmp_path / "home")
     assert result.overlap == 60
     assert result.value == 1
     assert result.verdict.text == "indistinguishable"

@@ -14,8 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from semsim_pipeline.datasets.base import Source
+from semsim_pipeline.datasets.base import Source, fetch
 from semsim_pipeline.datasets.resolve import open_source
+from semsim_pipeline.progress import Silent
+from semsim_pipeline_tests import published_sets
+from semsim_pipeline_tests.published_sets import hub_parquet
+from semsim_pipeline_tests.servers import FileServer, served_hub
 
 CIFAKE = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "cifake-train.zip"
 needs_cifake = pytest.mark.skipif(not CIFAKE.is_file(), reason=f"needs the real data at {CIFAKE}")
@@ -91,11 +95,37 @@ def make_cifake(path: Path) -> Path:
     return path
 
 
+def make_cifar(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def fetched_url(tmp: Path) -> str:
+    """An archive behind an address, fetched; its server has gone since."""
+    with FileServer() as server:
+        url = server.publish("images.zip", make_zip(tmp / "published.zip").read_bytes())
+        fetch(open_source(url), Silent())
+    return url
+
+
+def fetched_from_hub(_: Path) -> str:
+    """A data set of the hub, fetched; the hub has gone since."""
+    shard = hub_parquet([jpeg(n) for n in range(6)], [0, 1] * 3, ("cat", "dog"))
+    with pytest.MonkeyPatch.context() as patch, served_hub(patch) as hub:
+        hub.commit("org/pets", {"data/train-00000-of-00001.parquet": shard}, kind="datasets")
+        fetch(open_source("huggingface:org/pets"), Silent())
+    return "huggingface:org/pets"
+
+
 MAKERS: dict[str, Callable[[Path], str]] = {
     "folder": lambda tmp: str(make_folder(tmp / "images")),
     "archive": lambda tmp: str(make_zip(tmp / "images.zip")),
     "parquet": lambda tmp: str(make_parquet(tmp / "rows.parquet")),
     "cifake": lambda tmp: f"cifake:{make_cifake(tmp / 'cifake.zip')}",
+    "cifar10": lambda tmp: f"cifar10:{make_cifar(tmp / 'ten.tar.gz', published_sets.cifar10())}",
+    "cifar100": lambda tmp: f"cifar100:{make_cifar(tmp / 'hundred.tar.gz', published_sets.cifar100())}",
+    "url": fetched_url,
+    "huggingface": fetched_from_hub,
     "digits": lambda tmp: "digits",
     "digits-generated": lambda tmp: "digits-generated",
     "panel-1": lambda tmp: "panel-1",

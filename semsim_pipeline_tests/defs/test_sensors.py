@@ -164,7 +164,7 @@ def test_another_background_asks_for_the_embeddings_of_its_encoder(
     embed_dataset(workspace, "photos@classical")
     sensor = Sensor(instance, None)
     assert sensor.tick() == []
-    [path] = files("semsim_pipeline.encoders").joinpath("backgrounds").iterdir()
+    path = files("semsim_pipeline.encoders").joinpath("backgrounds", "classical.json")
     packaged = read_calibration(Path(str(path)))
     fingerprint = workspace.encoder("classical").fingerprint()
     save_background(workspace.home, replace(packaged, encoder_fingerprint=fingerprint, panel="ours", bandwidth=0.5))

@@ -91,7 +91,7 @@ def test_every_other_cause_is_named_with_what_it_was_and_is(
 
     fingerprint = workspace.encoder("classical").fingerprint()
     before = known_background(fingerprint, workspace.home)
-    [path] = files("semsim_pipeline.encoders").joinpath("backgrounds").iterdir()
+    path = files("semsim_pipeline.encoders").joinpath("backgrounds", "classical.json")
     calibration = replace(read_calibration(Path(str(path))), encoder_fingerprint=fingerprint, bandwidth=0.5)
     after = save_background(workspace.home, calibration)
     assert before is not None
