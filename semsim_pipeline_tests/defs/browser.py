@@ -35,10 +35,6 @@ def page(width: int = 1400, height: int = 1000, *, dark: bool = False) -> Iterat
                 viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light"
             )
             found.set_default_timeout(MILLISECONDS)
-            # Dagster asks a newcomer to join its community; once is enough.
-            found.add_locator_handler(
-                found.get_by_role("button", name="Skip"), lambda: found.get_by_role("button", name="Skip").click()
-            )
             yield found
         finally:
             browser.close()
