@@ -24,6 +24,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_pictures(folder / name, 12, seed=number)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEMSIM_HOME", str(folder))
+        catalog("add", "encoder", "classical", "classical")
         catalog("add", "dataset", "left", folder / "left")
         catalog("add", "pair", "left", "left")
         yield folder

@@ -76,3 +76,13 @@ def test_a_plan_is_the_manifest_minus_the_set(tmp_path_factory, images, stored, 
     assert [item.locator for spec in specs for item in spec.items] == wanted
     assert [name for spec in specs for name in spec.image_ids] == [image(images[i]) for i in wanted]
     assert all(len(spec.items) == rows for spec in specs[:-1])
+
+
+def test_ids_that_agree_in_their_first_half_are_told_apart() -> None:
+    from semsim_pipeline.extract.plan import _first_of_twins, _Sorted
+
+    known = np.array([[5, 1], [5, 3], [9, 0]], dtype=np.uint64)
+    asked = np.array([[5, 3], [5, 2], [5, 4], [9, 0], [10, 0], [0, 1], [5, 1]], dtype=np.uint64)
+    assert _Sorted(known).holds(asked).tolist() == [True, False, False, True, False, False, True]
+    assert _Sorted(known[:0]).holds(asked).tolist() == [False] * 7
+    assert sorted(_first_of_twins(asked[[0, 1, 0, 6]]).tolist()) == [0, 1, 3]

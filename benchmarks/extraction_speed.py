@@ -1,0 +1,265 @@
+"""ViT-B/32 (RANDOM weights), images a second: a naive loop, the DataLoader way, and the package, beside the roof.
+
+Three kinds of input: 2,000 thumbnails of CIFAKE in their zip, photos of 500 x 375 and of 12 megapixels, both
+synthesised, as files in a folder. All ways see the same images and the same checkpoint, and end with normalised rows;
+the package writes them to Parquet beside. Rows that this machine cannot run say so: bfloat16 without its instructions,
+a GPU where there is none.
+
+The roof is what this machine's matrix products at the network's shapes allow, one thread a core, without reading,
+decoding, attention or anything else: 8.8 GFLOP an image.
+"""
+
+from __future__ import annotations
+
+import io
+import tempfile
+import threading
+import time
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from benchmarks import machine, measure
+from benchmarks.clip_random_weights import ARCH, GFLOP_PER_IMAGE
+
+NAME = "extraction_speed"
+TARGETS = {
+    "fp32": {"ratio_to_naive": 3.5, "share_of_roof": 0.65},
+    "bf16": {"ratio_to_naive": 8.0, "share_of_roof": 0.75},
+}
+KINDS = {"cifake": (32, 32), "photo_500x375": (500, 375), "photo_12_megapixels": (4000, 3000)}
+COUNTS = {"cifake": 2_000, "photo_500x375": 600, "photo_12_megapixels": 60}
+QUICK_COUNTS = {"cifake": 64, "photo_500x375": 32, "photo_12_megapixels": 8}
+NAIVE = {"cifake": 200, "photo_500x375": 150, "photo_12_megapixels": 30}
+"""Images for the naive loop: one after the other, so more of them tell nothing new."""
+WARM = 16
+"""Images before the clock starts, for the naive loop: the first calls allocate."""
+LOADER_BATCH = 64
+TOKENS, WIDTH = 50, 768
+SHAPES = ((WIDTH, 3 * WIDTH), (WIDTH, WIDTH), (WIDTH, 4 * WIDTH), (4 * WIDTH, WIDTH))
+BATCH = 16
+BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
+
+
+def write_photos(folder: str, width: int, height: int, count: int) -> dict[str, Any]:
+    """JPEG files of smooth colour fields with edges and fine grain, seeded: about as dear to decode as photos."""
+    import numpy as np
+    from PIL import Image
+
+    rng = np.random.default_rng(width)
+    made = 0
+    for number in range(count):
+        coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        field = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC), dtype=np.int16)
+        grain = rng.integers(-12, 13, (height // 2 + 1, width // 2 + 1), dtype=np.int16)
+        grain = grain.repeat(2, axis=0).repeat(2, axis=1)[:height, :width, None]
+        pixels = np.clip(field + grain, 0, 255).astype(np.uint8)
+        path = Path(folder) / f"{number:04d}.jpg"
+        Image.fromarray(pixels).save(path, quality=90)
+        made += path.stat().st_size
+    return {"images": count, "mean_bytes": made // count}
+
+
+def roof(precision: str) -> dict[str, float]:
+    """GFLOP/s of the network's four products, one thread a core, all cores at once; CPU-ms an image at that rate."""
+    import torch
+
+    from semsim_pipeline.encoders.torch_runtime import fast_matmul
+
+    torch.set_num_threads(1)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    pairs = [(torch.randn(BATCH * TOKENS, rows, dtype=dtype), torch.randn(rows, columns, dtype=dtype))
+             for rows, columns in SHAPES]  # fmt: skip
+    flop = sum(2 * BATCH * TOKENS * rows * columns for rows, columns in SHAPES)
+    rates: list[float] = []
+
+    def multiply() -> None:
+        seconds = []
+        for _ in range(40):
+            began = time.perf_counter()
+            for left, right in pairs:
+                torch.mm(left, right)
+            seconds.append(time.perf_counter() - began)
+        rates.append(flop / sorted(seconds)[len(seconds) // 2] / 1e9)
+
+    cores = machine.describe()["cores"]
+    with fast_matmul():
+        threads = [threading.Thread(target=multiply) for _ in range(cores)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    total = sum(rates)
+    return {"gflops": round(total, 1), "images_per_second": round(total / GFLOP_PER_IMAGE, 2),
+            "cpu_ms_per_image": round(1000 * GFLOP_PER_IMAGE * cores / total, 1)}  # fmt: skip
+
+
+def contents(source: str, count: int) -> list[bytes]:
+    """The first images of a folder, or a spread of an archive's."""
+    path = Path(source)
+    if path.is_dir():
+        return [each.read_bytes() for each in sorted(path.iterdir())[:count]]
+    with zipfile.ZipFile(path) as file:
+        names = [name for name in file.namelist() if name.endswith(".jpg")]
+        return [file.read(name) for name in names[:: len(names) // count][:count]]
+
+
+@contextmanager
+def clocked(images: int) -> Iterator[dict[str, float]]:
+    """Fills images_per_second and cpu_ms_per_image of a block that works on so many images."""
+    row: dict[str, float] = {}
+    cpu, began = measure.cpu_seconds(), time.perf_counter()
+    yield row
+    row["images"] = images
+    row["images_per_second"] = round(images / (time.perf_counter() - began), 2)
+    row["cpu_ms_per_image"] = round(1000 * (measure.cpu_seconds() - cpu) / images, 1)
+
+
+def naive(source: str, checkpoint: str, count: int) -> dict[str, Any]:
+    """Image by image: PIL, open_clip's transform, the whole model in float32, torch's own defaults."""
+    import open_clip
+    import torch
+    from PIL import Image
+
+    model, _, transform = open_clip.create_model_and_transforms(ARCH, pretrained=checkpoint)
+    model.eval()
+    found = contents(source, count)
+
+    def embed(content: bytes) -> object:
+        features = model.encode_image(transform(Image.open(io.BytesIO(content))).unsqueeze(0))
+        return (features / features.norm(dim=-1, keepdim=True)).cpu().numpy()
+
+    with torch.no_grad():
+        for content in found[:WARM]:
+            embed(content)
+        with clocked(len(found)) as row:
+            for content in found:
+                embed(content)
+    return row
+
+
+class Pictures:
+    """A map-style dataset over file contents, as most scripts write it. transform: open_clip's."""
+
+    def __init__(self, found: list[bytes], transform: Callable[[Any], Any]) -> None:
+        self.found, self.transform = found, transform
+
+    def __len__(self) -> int:
+        return len(self.found)
+
+    def __getitem__(self, place: int) -> Any:
+        from PIL import Image
+
+        return self.transform(Image.open(io.BytesIO(self.found[place])))
+
+
+def loader(source: str, checkpoint: str, count: int) -> dict[str, Any]:
+    """torch's DataLoader with a process a core, batches of 64, float32, torch's own defaults; start-up counted out."""
+    import open_clip
+    import torch
+    from torch.utils.data import DataLoader
+
+    model, _, transform = open_clip.create_model_and_transforms(ARCH, pretrained=checkpoint)
+    model.eval()
+    found = contents(source, count)
+    batches: Any = DataLoader(Pictures(found, transform), batch_size=LOADER_BATCH,  # type: ignore[arg-type]
+                              num_workers=machine.describe()["cores"])  # fmt: skip
+    with torch.no_grad():
+        model.encode_image(torch.zeros(LOADER_BATCH, 3, 224, 224))
+        with clocked(len(found)) as row:
+            for batch in batches:
+                features = model.encode_image(batch)
+                (features / features.norm(dim=-1, keepdim=True)).cpu().numpy()
+    return row
+
+
+def ours(source: str, checkpoint: str, count: int, precision: str) -> dict[str, Any]:
+    """`embed_view` into a fresh home, Parquet and all; warmed by some images of its own."""
+    from semsim_pipeline.datasets.resolve import open_view
+    from semsim_pipeline.encoders.resolve import resolve_encoder
+    from semsim_pipeline.extract.run import embed_view
+
+    kind = "folder" if Path(source).is_dir() else "cifake"
+    encoder = resolve_encoder(f"open_clip:{ARCH}/{checkpoint}+{precision}")
+    with tempfile.TemporaryDirectory(prefix="semsim-home-") as home:
+        embed_view(open_view("digits-generated[limit=32]"), encoder, Path(home))  # loads the network
+        stages = measure.Stages()
+        cpu = measure.cpu_seconds()
+        done = embed_view(open_view(f"{kind}:{source}[limit={count},seed=0]"), encoder, Path(home), None, stages)
+        cpu = measure.cpu_seconds() - cpu
+    assert done.new == count, done
+    return {
+        "images": count,
+        "images_per_second": round(done.images_per_second, 2),
+        "with_scan_images_per_second": round(count / done.seconds, 2),
+        "cpu_ms_per_image": round(1000 * cpu / count, 1),
+    }
+
+
+def not_measured(precision: str) -> str | None:
+    """Why this machine cannot tell about a precision; None where it can."""
+    if precision == "fp32":
+        return None
+    info = Path("/proc/cpuinfo")
+    flags = set(info.read_text(encoding="utf-8").split()) if info.is_file() else set()
+    return None if flags & BF16_FLAGS else "not measured: this CPU has no bfloat16 instructions"
+
+
+def main() -> None:
+    """Roofs, then each kind of input through each way, one process each; the file is written after each."""
+    quick, archive = machine.arguments(__doc__).quick, str(machine.cifake())
+    counts = QUICK_COUNTS if quick else COUNTS
+    about = machine.describe()
+    body: dict[str, Any] = {
+        "what": f"{ARCH} with RANDOM weights: images a second, CPU-ms an image, peak memory",
+        "targets": TARGETS,
+        "gpu": "not measured: no CUDA device on this machine",
+        "roof": {},
+        "inputs": {},
+    }
+    with tempfile.TemporaryDirectory(prefix="semsim-speed-") as folder:
+        checkpoint = str(Path(folder) / "random.safetensors")
+        measure.run("benchmarks.clip_random_weights:write_checkpoint", file=checkpoint)
+        for precision in TARGETS:
+            missing = not_measured(precision)
+            body["roof"][precision] = missing or measure.run(f"benchmarks.{NAME}:roof", precision=precision)["result"]
+        for kind, (width, height) in KINDS.items():
+            count, source = counts[kind], archive
+            rows: dict[str, Any] = {}
+            body["inputs"][kind] = rows
+            if kind != "cifake":
+                photos = Path(folder) / kind
+                photos.mkdir()
+                source = str(photos)
+                found = measure.run(f"benchmarks.{NAME}:write_photos", folder=source, width=width, height=height,
+                                    count=count)  # fmt: skip
+                rows["files"] = found["result"]
+            few = min(count, NAIVE[kind])
+            common: dict[str, Any] = {"source": source, "checkpoint": checkpoint}
+            rows["naive_loop"] = measure.run(f"benchmarks.{NAME}:naive", **common, count=few)
+            rows["data_loader"] = measure.run(f"benchmarks.{NAME}:loader", **common, count=count)
+            for precision in TARGETS:
+                missing = not_measured(precision)
+                if missing:
+                    rows[precision] = missing
+                    continue
+                row = measure.run(f"benchmarks.{NAME}:ours", **common, count=count, precision=precision)
+                rate, cost = row["result"]["images_per_second"], row["result"]["cpu_ms_per_image"]
+                limit = body["roof"][precision]
+                rows[precision] = {
+                    **row,
+                    "ratio_to_naive": round(rate / rows["naive_loop"]["result"]["images_per_second"], 2),
+                    "ratio_to_data_loader": round(rate / rows["data_loader"]["result"]["images_per_second"], 2),
+                    "share_of_roof": round(rate / limit["images_per_second"], 3),
+                    "share_of_roof_in_cpu_time": round(limit["cpu_ms_per_image"] / cost, 3),
+                }
+                shown = {key: value for key, value in rows[precision].items() if key not in {"stages", "result"}}
+                print(kind, precision, row["result"], shown, flush=True)
+            file = machine.save(NAME, about, body, quick=quick)
+    print(file)
+
+
+if __name__ == "__main__":
+    main()
