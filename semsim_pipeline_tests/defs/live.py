@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-SECONDS = 240.0
+SECONDS = 600.0
+"""Patience with a busy machine; a test that works waits for a tenth of it."""
 LOCATION = {"repositoryLocationName": "semsim", "repositoryName": "__repository__"}
 
 

@@ -15,7 +15,7 @@ from semsim_pipeline_tests.pictures import write_pictures
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1500),
     pytest.mark.skipif(chromium() is None, reason="needs a browser: apt-get install chromium"),
     # playwright's transport is closed by its own process, after the loop that warns has gone
     pytest.mark.filterwarnings("ignore::ResourceWarning"),

@@ -18,7 +18,7 @@ from semsim_pipeline.stages.outcome import STAGES
 from semsim_pipeline_tests.defs.live import Live, free_port, live_ui
 from semsim_pipeline_tests.pictures import write_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 N = 80
 PAIRS = ("left.blobs~left.stripes@classical", "left~right@classical", "left~left@classical")

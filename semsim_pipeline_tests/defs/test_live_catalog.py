@@ -12,7 +12,7 @@ import pytest
 from semsim_pipeline_tests.defs.live import Live, live_ui
 from semsim_pipeline_tests.pictures import write_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 SECONDS_TO_SHOW = 60.0
 

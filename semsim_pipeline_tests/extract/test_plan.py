@@ -3,11 +3,12 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from semsim_pipeline.extract.plan import Cut, count_embedded, missing_rows, shards
+from semsim_pipeline.extract.plan import Cut, _first_of_twins, _Sorted, count_embedded, missing_rows, shards
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.manifest import ManifestRef, write_manifest
 from semsim_pipeline.store.schema import SetKey
@@ -79,8 +80,6 @@ def test_a_plan_is_the_manifest_minus_the_set(tmp_path_factory, images, stored, 
 
 
 def test_ids_that_agree_in_their_first_half_are_told_apart() -> None:
-    from semsim_pipeline.extract.plan import _first_of_twins, _Sorted
-
     known = np.array([[5, 1], [5, 3], [9, 0]], dtype=np.uint64)
     asked = np.array([[5, 3], [5, 2], [5, 4], [9, 0], [10, 0], [0, 1], [5, 1]], dtype=np.uint64)
     assert _Sorted(known).holds(asked).tolist() == [True, False, False, True, False, False, True]
