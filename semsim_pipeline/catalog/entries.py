@@ -17,6 +17,7 @@ from semsim_pipeline.datasets.base import SourceKind
 from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.base import ENCODERS
 from semsim_pipeline.encoders.checkpoint import SUFFIXES
+from semsim_pipeline.encoders.precision import MARK, PRECISIONS
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
 
@@ -125,9 +126,10 @@ def restricted(column: str, known: tuple[str, ...] | None, wanted: tuple[str, ..
 
 def _encoder(document: Document, line: int, at: str, spec: str) -> str | None:
     family, colon, rest = spec.partition(":")
-    if colon and rest and f"{family}:" in ENCODERS:
+    kind = ENCODERS.get(f"{family}:") if colon and rest and f"{family}:" in ENCODERS else None
+    if kind is not None:
         # What a family makes of the rest it says itself, and imports torch for it: seconds that loading does not have.
-        return _absolute_checkpoint(spec, document.where.parent)
+        return _absolute_checkpoint(spec, document.where.parent, only_path=kind.only_path)
     try:
         resolve_encoder(spec)
     except WrongCallError as error:
@@ -136,7 +138,11 @@ def _encoder(document: Document, line: int, at: str, spec: str) -> str | None:
     return spec
 
 
-def _absolute_checkpoint(spec: str, folder: Path) -> str:
-    """`timm:NAME/weights.safetensors` with the file's place as the catalogue's folder sees it."""
-    head, slash, path = spec.partition("/")
-    return f"{head}/{absolute(path, folder)}" if slash and path.endswith(SUFFIXES) else spec
+def _absolute_checkpoint(spec: str, folder: Path, *, only_path: bool) -> str:
+    """`timm:NAME/weights.safetensors`, `mini:weights.safetensors+bf16`, with the file's place as seen from `folder`."""
+    plain, mark, precision = spec.rpartition(MARK)
+    if not mark or precision not in PRECISIONS:
+        plain, mark, precision = spec, "", ""
+    head, between, path = plain.partition(":" if only_path else "/")
+    named = between and (only_path or path.endswith(SUFFIXES))
+    return f"{head}{between}{absolute(path, folder)}{mark}{precision}" if named else spec

@@ -110,6 +110,7 @@ class EncoderKind:
     name: a short name (`clip-vit-b-32`) or a family's prefix (`open_clip:`, with `example` showing the rest).
     resolve: the full name as asked to an Encoder; raises WrongCallError where the rest cannot be read.
     reads_revision: whether `resolve` takes an `@REVISION` behind the name itself.
+    only_path: whether a family's rest is a checkpoint's path alone, and not NAME/PATH.
     """
 
     name: str
@@ -117,6 +118,7 @@ class EncoderKind:
     example: str
     resolve: ResolveEncoder
     reads_revision: bool = False
+    only_path: bool = False
 
 
 class ResolveEncoder(Protocol):

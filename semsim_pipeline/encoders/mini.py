@@ -101,5 +101,6 @@ ENCODERS.add(
         ),
         example=EXAMPLE,
         resolve=_resolve_copy,
+        only_path=True,
     ),
 )

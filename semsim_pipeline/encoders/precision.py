@@ -40,7 +40,6 @@ def split_precision(name: str) -> tuple[str, Precision | None]:
 
 
 def _is_file(name: str) -> bool:
-    """Whether the path of `family:ARCH/PATH` exists as written."""
+    """Whether the path of `family:ARCH/PATH`, or of `family:PATH`, exists as written."""
     _, colon, rest = name.partition(":")
-    _, slash, path = rest.partition("/")
-    return bool(colon and slash and path) and Path(path).expanduser().is_file()
+    return bool(colon) and any(path and Path(path).expanduser().is_file() for path in (rest, rest.partition("/")[2]))

@@ -97,6 +97,25 @@ def test_encoders_are_all_unless_named_and_come_one_after_the_other(read: Read) 
     assert catalog.encoders["t"] == f"timm:resnet18/{catalog.path.parent}/w/x.safetensors"
 
 
+@pytest.mark.parametrize(
+    ("written", "means"),
+    [
+        ("timm:resnet18/w/x.safetensors+bf16", "timm:resnet18/{here}/w/x.safetensors+bf16"),
+        ("timm:resnet18//w/x.safetensors", "timm:resnet18//w/x.safetensors"),
+        ("open_clip:ViT-B-32/laion2b_s34b_b79k+bf16", "open_clip:ViT-B-32/laion2b_s34b_b79k+bf16"),
+        ("open_clip:hf-hub:owner/name", "open_clip:hf-hub:owner/name"),
+        ("mini:x.safetensors", "mini:{here}/x.safetensors"),
+        ("mini:/w/x.safetensors", "mini:/w/x.safetensors"),
+        ("mini:w/x.pt+bf16", "mini:{here}/w/x.pt+bf16"),
+        ("mini", "mini"),
+    ],
+)
+def test_a_checkpoint_lies_where_the_catalogue_sees_it(read: Read, written: str, means: str) -> None:
+    catalog = read(f"datasets: {{d: digits}}\nencoders: {{a: '{written}'}}\ncomparisons: {{x: {{pairs: [[d, d]]}}}}\n")
+    assert catalog.path is not None
+    assert catalog.encoders["a"] == means.format(here=catalog.path.parent)
+
+
 def test_a_pair_of_several_comparisons_is_there_once(read: Read) -> None:
     catalog = read(
         f"{HEAD}comparisons:\n  x: {{across: d, by: label}}\n  y: {{pairs: [['d[label=3]', 'd[ label=8 ]']]}}\n"

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 N = 12
 CATALOG = """
 datasets: {left: left, right: right}
-encoders: {computed: classical, learned: "mini:%s/weights.safetensors"}
+encoders: {computed: classical, learned: "mini:weights.safetensors"}
 comparisons:
   plain: {pairs: [[left, right]], encoders: [computed]}
   learned: {pairs: [[left, right]], encoders: [learned]}
@@ -59,7 +59,7 @@ def home(tmp_path: Path) -> Iterator[Path]:
         for part in range(3):  # a panel wants five labels
             write_pictures(folder / "panel" / f"{kind}{part}", 20, seed=50 + 10 * number + part, kind=kind)
     new_weights(folder, 1)
-    (folder / "catalog.yaml").write_text(CATALOG % folder, encoding="utf-8")
+    (folder / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
     time.sleep(2.1)  # younger files are looked at once more, which is right and not the matter here
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SEMSIM_HOME", str(folder))
