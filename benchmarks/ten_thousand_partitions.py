@@ -1,7 +1,8 @@
 """10,100 pairs in the catalogue: loading the code location, a tick of the automation, and what a page of the UI asks.
 
 Nothing of it is scored: what costs time here is the number of keys. The catalogue compares every two of 101 datasets
-under two encoders. The server is a real `semsim ui`, asked over GraphQL as the browser asks it.
+under two encoders; their images are embedded, so that a tick has pairs to ask for. The server is a real `semsim ui`,
+asked over GraphQL as the browser asks it.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from benchmarks import machine, measure
 
 NAME = "ten_thousand_partitions"
 DATASETS, QUICK_DATASETS = 101, 11
-CHANGED = 10
+CHANGED = 5
+IMAGES = 2
 STATUSES = """query($k: AssetKeyInput!) { assetNodeOrError(assetKey: $k) { ... on AssetNode {
   partitionKeys
   assetPartitionStatuses { __typename ... on DefaultPartitionStatuses {
@@ -28,12 +31,12 @@ GRAPH = "{ assetNodes { id assetKey { path } dependencyKeys { path } groupName p
 
 
 def write_home(home: Path, datasets: int) -> int:
-    """The catalogue; the folders hold one image each, so that they are there. Returns the number of pairs."""
+    """The catalogue and its folders of a few images each. Returns the number of pairs."""
     from semsim_pipeline_tests.pictures import write_pictures
 
     names = [f"set-{number:03d}" for number in range(datasets)]
     for number, name in enumerate(names):
-        write_pictures(home / name, 1, seed=number)
+        write_pictures(home / name, IMAGES, seed=number)
     pairs = list(combinations(names, 2))
     lines = ["datasets:", *(f"  {name}: {name}" for name in names)]
     lines += ["encoders: {one: classical, two: classical}", "comparisons:", "  all:", "    pairs:"]
@@ -80,23 +83,27 @@ def _snapshot(defs: Any) -> Any:
 
 
 def tick(home: str) -> dict[str, Any]:
-    """Evaluate the conditions with nothing new, then with ten of the embeddings changed."""
+    """Evaluate the package's conditions: with all pairs to score, with nothing new, with five datasets changed."""
     import dagster as dg
 
-    from semsim_pipeline.catalog import load_catalog
+    from semsim_pipeline.stages.workspace import Workspace
+    from semsim_pipeline_tests.pictures import write_pictures
 
     os.environ["SEMSIM_HOME"] = home
     from semsim_pipeline.definitions import defs
 
-    defs, ours = with_conditions(defs)
-    keys = load_catalog(Path(home)).embedding_keys()
-    rows: dict[str, Any] = {"conditions": "the package's own" if ours else "any_deps_match(data_version_changed)"}
+    workspace = Workspace.open(Path(home))
+    names = sorted(workspace.catalog.datasets)
+    rows: dict[str, Any] = {}
     with dg.DagsterInstance.ephemeral() as instance:
         cursor = None
-        for name, changed in (("first", keys), ("nothing_new", []), ("ten_changed", keys[:CHANGED]), ("after", [])):
-            for key in changed:
-                tags = {"dagster/data_version": name, "dagster/data_version_is_user_provided": "true"}
-                event = dg.AssetMaterialization("embeddings", partition=key, tags=tags)
+        for name, changed in (("all_to_score", names), ("nothing_new", []), ("five_changed", names[:CHANGED]),
+                              ("nothing_new_again", [])):  # fmt: skip
+            if changed and cursor is not None:
+                for dataset in changed:
+                    write_pictures(Path(home) / dataset, 1, seed=len(names), name="one-more.png")
+                workspace = Workspace.open(Path(home))
+            for event in _up_to_embeddings(workspace, changed):
                 instance.report_runless_asset_event(event)
             began, cpu = time.perf_counter(), measure.cpu_seconds()
             found = dg.evaluate_automation_conditions(defs=defs, instance=instance, cursor=cursor)
@@ -109,19 +116,17 @@ def tick(home: str) -> dict[str, Any]:
     return rows
 
 
-def with_conditions(defs: Any) -> tuple[Any, bool]:
-    """The definitions as they are where their assets have conditions; else with the smallest one that does the job."""
-    import dagster as dg
+def _up_to_embeddings(workspace: Any, datasets: list[str]) -> Iterator[Any]:
+    """What the runs of some datasets' manifests and embeddings would tell Dagster."""
+    from semsim_pipeline.defs.results import event_of
+    from semsim_pipeline.stages.embeddings import embed_dataset
+    from semsim_pipeline.stages.manifest import refresh_manifest
 
-    specs = list(defs.resolve_all_asset_specs())
-    if any(spec.automation_condition is not None for spec in specs):
-        return defs, True
-    changed = dg.AutomationCondition.any_deps_match(dg.AutomationCondition.data_version_changed())
-    condition = changed & ~dg.AutomationCondition.in_progress()
-    return defs.map_resolved_asset_specs(
-        func=lambda spec: spec.replace_attributes(automation_condition=condition),
-        selection=dg.AssetSelection.assets("pair_metrics"),
-    ), False
+    for dataset in datasets:
+        yield event_of(refresh_manifest(workspace, dataset))
+    for key in workspace.catalog.embedding_keys():
+        if key.partition("@")[0] in datasets:
+            yield event_of(embed_dataset(workspace, key))
 
 
 def page(home: str, repeats: int) -> dict[str, Any]:
@@ -162,7 +167,8 @@ def main() -> None:
         home.mkdir()
         pairs = write_home(home, QUICK_DATASETS if quick else DATASETS)
         body: dict[str, Any] = {"what": f"{pairs:,} pairs, twice as many keys with their pictures; nothing scored"}
-        for name, keywords in (("load", {}), ("tick", {}), ("page", {"repeats": 5})):
+        steps: dict[str, dict[str, Any]] = {"load": {}, "tick": {}, "page": {"repeats": 5}}
+        for name, keywords in steps.items():
             body[name] = measure.run(f"benchmarks.ten_thousand_partitions:{name}", home=str(home), **keywords)
             print(f"{name}: {body[name]['cpu_seconds']} CPU-s, {body[name]['result']}", flush=True)
             file = machine.save(NAME, about, body, quick=quick)

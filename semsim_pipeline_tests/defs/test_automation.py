@@ -1,4 +1,4 @@
-"""Who would be asked to run, by Dagster's own evaluation, without a daemon; `test_changes_live` has the daemon."""
+"""Who would be asked to run, by Dagster's own evaluation without a daemon; `test_changes_live` is with one."""
 
 from __future__ import annotations
 

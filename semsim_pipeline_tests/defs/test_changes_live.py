@@ -1,68 +1,26 @@
-"""What runs after which change, on a real `semsim ui --watch`: real sensors, runs and events. Slow.
+"""What runs after which change of the data, on a real `semsim ui --watch`: real sensors, runs and events. Slow.
 
-Each test starts from a home of its own at rest (everything current), whatever ran before it, and counts what was
-materialised until it rests again.
+Everything starts at rest, and what was materialised until it rests again is counted.
 """
 
 from __future__ import annotations
 
 import os
-import re
-import shutil
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import semsim_pipeline
-from semsim_pipeline.defs.inprocess import rescore_in_process
-from semsim_pipeline.progress import Silent
 from semsim_pipeline.stages.outcome import STAGES
 from semsim_pipeline_tests.defs.at_rest import ENDED, SECONDS, Count, all_fresh, rest
 from semsim_pipeline_tests.defs.live import live_ui
+from semsim_pipeline_tests.defs.scored_home import BLOBS, PARTITIONS, N, scored_home
 from semsim_pipeline_tests.pictures import write_pictures
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-N = 12
-CATALOG = """
-datasets:
-  left: {spec: left, values: {label: [blobs, stripes]}}
-  right: {spec: right, values: {label: [blobs, stripes]}}
-encoders: {classical: classical}
-comparisons:
-  inside: {across: left, by: label}
-  sides: {reference: left, candidate: right, match: label}
-"""
-BLOBS, STRIPES = "left.blobs~right.blobs@classical", "left.stripes~right.stripes@classical"
-INSIDE = "left.blobs~left.stripes@classical"
-PARTITIONS = {
-    "dataset_manifest": ["left", "right"],
-    "embeddings": ["left@classical", "right@classical"],
-    "pair_metrics": [INSIDE, BLOBS, STRIPES],
-    "pair_plots": [INSIDE, BLOBS, STRIPES],
-    "similarity_matrix": ["inside", "sides"],
-    "report": ["inside", "sides"],
-}
 
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "changes" / "home"
-    for number, dataset in enumerate(("left", "right")):
-        for kind in ("stripes", "blobs"):
-            write_pictures(folder / dataset / kind, N, seed=10 * number, kind=kind)
-    (folder / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
-    time.sleep(2.1)  # younger files are looked at once more, which is right and not the matter here
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEMSIM_HOME", str(folder))
-        assert rescore_in_process(folder, Silent()).computed == 14
-        yield folder
-
-
-def test_what_runs_after_a_change_is_what_rests_on_it(home: Path) -> None:
-    with live_ui(home, "--watch", "--every", "1") as ui:
+def test_what_runs_after_a_change_is_what_rests_on_it(tmp_path: Path) -> None:
+    with scored_home(tmp_path / "home") as home, live_ui(home, "--watch", "--every", "2") as ui:
         # Started again, nothing changed, after a bulk run: no run at all beside that one.
         rest(ui, home)
         assert len(ui.runs()) == 1
@@ -100,35 +58,6 @@ def test_what_runs_after_a_change_is_what_rests_on_it(home: Path) -> None:
         assert set(count.new()) == count.computed() == expected
         assert [event["new_images"] for event in count.new()["embeddings", "right@classical"]] == [1, 1]
         assert count.new()["pair_metrics", BLOBS][-1]["n_candidate"] == N + 2
-
-
-def test_other_code_runs_its_stage_and_what_changes_with_it(home: Path, tmp_path: Path) -> None:
-    pairs = {(stage, pair) for stage in ("pair_metrics", "pair_plots") for pair in PARTITIONS["pair_metrics"]}
-    pages = {(stage, name) for stage in ("similarity_matrix", "report") for name in ("inside", "sides")}
-    drawn = {each for each in pairs if each[0] == "pair_plots"}
-
-    count = Count(home)
-    with live_ui(home, "--watch", "--every", "1", code=changed_code(tmp_path / "a", "plots/base.py", "PLOTS")) as ui:
-        rest(ui, home, lambda: drawn | pages <= set(count.new()))
-        assert set(count.new()) == count.computed() == drawn | pages
-
-    both = changed_code(tmp_path / "a", "metrics/score_card.py", "SCORE")
-    count = Count(home)
-    with live_ui(home, "--watch", "--every", "1", code=both) as ui:
-        rest(ui, home, lambda: pairs | pages <= set(count.new()))
-        assert set(count.new()) == count.computed() == pairs | pages
-
-
-def changed_code(folder: Path, module: str, what: str) -> Path:
-    """A copy of the package, or the copy that is there, with one version raised, as whoever changes the code would."""
-    package = folder / "semsim_pipeline"
-    if not package.exists():
-        shutil.copytree(Path(semsim_pipeline.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    path = package / module
-    text, changes = re.subn(rf"(?m)^{what}_VERSION = \d+$", f"{what}_VERSION = 7777", path.read_text(encoding="utf-8"))
-    assert changes == 1
-    path.write_text(text, encoding="utf-8")
-    return folder
 
 
 def test_stages_are_all_counted() -> None:
