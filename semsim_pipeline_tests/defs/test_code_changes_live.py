@@ -40,7 +40,7 @@ def changed_code(folder: Path, module: str, what: str) -> Path:
     """A copy of the package, or the copy that is there, with one version raised, as whoever changes the code would."""
     package = folder / "semsim_pipeline"
     if not package.exists():
-        shutil.copytree(Path(semsim_pipeline.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(Path(semsim_pipeline.__file__).parent, package)  # compiled files too: runs write none
     path = package / module
     text, changes = re.subn(rf"(?m)^{what}_VERSION = \d+$", f"{what}_VERSION = 7777", path.read_text(encoding="utf-8"))
     assert changes == 1
