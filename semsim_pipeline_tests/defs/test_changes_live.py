@@ -16,7 +16,7 @@ from semsim_pipeline_tests.defs.live import live_ui
 from semsim_pipeline_tests.defs.scored_home import BLOBS, PARTITIONS, N, scored_home
 from semsim_pipeline_tests.pictures import write_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 
 def test_what_runs_after_a_change_is_what_rests_on_it(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from semsim_pipeline_tests.defs.at_rest import Count, rest
 from semsim_pipeline_tests.defs.live import live_ui
 from semsim_pipeline_tests.defs.scored_home import PARTITIONS, scored_home
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 
 def test_other_code_runs_its_stage_and_what_changes_with_it(tmp_path: Path) -> None:

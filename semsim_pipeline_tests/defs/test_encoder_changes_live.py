@@ -19,7 +19,7 @@ from semsim_pipeline_tests.defs.at_rest import Count, all_fresh, of, rest
 from semsim_pipeline_tests.defs.live import live_ui
 from semsim_pipeline_tests.pictures import write_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 N = 12
 CATALOG = """
