@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -21,8 +22,16 @@ GAIN = 1.05
 SHARE = 0.8
 """Of the free memory, what a batch may take: other programs use the device too."""
 
+FULL = ("CUDA error: out of memory", "_STATUS_ALLOC_FAILED", "CUBLAS_STATUS_NOT_INITIALIZED")
+"""What CUDA and its libraries say, in errors of no type of their own, where they find no memory beside torch's. The
+last is cuBLAS without room for its own workspace."""
+WHAT_TO_DO = (
+    "End what else uses the device, choose a smaller encoder, or hide the device (CUDA_VISIBLE_DEVICES='') to work on "
+    "the CPU."
+)
+
 Forward = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""uint8 [b, H, W, 3] to rows [b, d]; raises torch.OutOfMemoryError."""
+"""uint8 [b, H, W, 3] to rows [b, d]; raises an error that `is_full` knows."""
 
 
 class Memory(Protocol):
@@ -82,7 +91,9 @@ class DeviceBatches:
             try:
                 needed = self._memory.peak(lambda: _discard(forward(batch)))  # noqa: B023 - called at once
                 rate = max(_rate(forward, batch) for _ in range(2))
-            except _full():
+            except RuntimeError as error:
+                if not is_full(error):
+                    raise
                 self._memory.give_back()
                 if best == 0.0:
                     self.rows(batch, forward)  # the first size is too large: halved as any batch is
@@ -107,14 +118,15 @@ class DeviceBatches:
             try:
                 done.append(forward(batch[start : start + size]))
                 start += size
-            except _full() as error:
+            except RuntimeError as error:
+                if not is_full(error):
+                    raise
                 tried = min(size, len(batch) - start)
                 self._memory.give_back()
                 if tried == 1:
                     raise WorkError(
                         f"Out of memory on the device: {self._name!r} does not fit with a single image "
-                        f"({self._memory.free() / 2**20:.0f} MiB are free). End what else uses the device, choose a "
-                        "smaller encoder, or hide the device (CUDA_VISIBLE_DEVICES='') to work on the CPU."
+                        f"({self._memory.free() / 2**20:.0f} MiB are free). {WHAT_TO_DO}"
                     ) from error
                 with self._lock:  # two lanes that failed together halve once
                     self.size = min(self.size, tried // 2)
@@ -131,9 +143,21 @@ def _discard(_: NDArray[np.float32]) -> None:
     """Rows of a trial mean nothing."""
 
 
-def _full() -> type[BaseException]:
-    """torch's error of a full device: of its own allocator, and of CUDA's libraries beside it."""
+def is_full(error: BaseException) -> bool:
+    """Whether a device's memory is full: torch's allocator says so, or CUDA and its libraries beside it."""
     import torch
 
-    full: type[BaseException] = torch.OutOfMemoryError
-    return full
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and any(said in str(error) for said in FULL)
+    )
+
+
+@contextmanager
+def room_on_device(name: str) -> Iterator[None]:
+    """Turns a device that is full already while encoder `name` is put there into WorkError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not is_full(error):
+            raise
+        raise WorkError(f"Out of memory on the device: {name!r} does not fit. {WHAT_TO_DO}") from error

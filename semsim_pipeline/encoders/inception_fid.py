@@ -6,6 +6,7 @@ TensorFlow graph. The package's own `inception-v3` is another network: its numbe
 
 from __future__ import annotations
 
+import sys
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from semsim_pipeline.encoders.bare_init import bare_parameters
 from semsim_pipeline.encoders.base import ENCODERS, EncoderKind
 from semsim_pipeline.encoders.checkpoint import fit, read_state_dict
+from semsim_pipeline.encoders.cuda_feed import CudaMemory
+from semsim_pipeline.encoders.device_batches import DeviceBatches, HostMemory
 from semsim_pipeline.encoders.network import NetworkEncoder, Recipe, facts_of
 from semsim_pipeline.encoders.preprocess import TF1_BILINEAR, ResizeSpec
 from semsim_pipeline.encoders.url_weights import UrlWeights
@@ -44,6 +47,8 @@ class InceptionRuntime:
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._module = module.float().eval().requires_grad_(False).to(self._device)
+        cuda = self._device.type == "cuda"
+        self._batches = DeviceBatches(NAME, CudaMemory(self._device) if cuda else HostMemory(), sys.maxsize)
 
     @property
     def dim(self) -> int:
@@ -64,11 +69,14 @@ class InceptionRuntime:
         """As the protocol says. Raises ValueError on another dtype or size than `preprocess` gives."""
         if batch.dtype != np.uint8 or batch.shape[1:] != (SIDE, SIDE, 3 * BYTES):
             raise ValueError(f"a batch is uint8 [b, {SIDE}, {SIDE}, {3 * BYTES}]; found {batch.dtype} {batch.shape}")
+        if len(batch) == 0:
+            return np.empty((0, DIM), np.float32)
+        return self._batches.rows(batch, self._rows)
+
+    def _rows(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         import torch
 
         out = np.empty((len(batch), DIM), np.float32)
-        if len(batch) == 0:
-            return out
         levels = np.require(batch, requirements=["C", "W"]).view(np.float32)
         with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
             planes = torch.from_numpy(levels).to(self._device).permute(0, 3, 1, 2)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from semsim_pipeline.encoders.base import Concurrency, Encoder, EncoderFacts, LoadedEncoder
+from semsim_pipeline.encoders.device_batches import room_on_device
 from semsim_pipeline.encoders.libraries import library_of
 from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
@@ -102,13 +103,14 @@ class NetworkEncoder:
         """As the protocol says; asks the hub once where the weights are not on this machine and it is not forbidden.
 
         Raises UnusableWeightsError too: another architecture's file, or weights that do not bear bfloat16;
-        MissingLibraryError.
+        MissingLibraryError; WorkError where the device has no room for it.
         """
         recipe = self.recipe
         with library_of(self.name):
             version(recipe.library)
             module = self.build(recipe, self.weights.fetch(self.name))
-            runtime = self._run(module)
+            with room_on_device(self.name):
+                runtime = self._run(module)
         if recipe.dim is not None and runtime.dim != recipe.dim:
             raise RuntimeError(f"{recipe.arch} gave {runtime.dim} columns where its recipe says {recipe.dim}")
         return runtime

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from semsim_pipeline.encoders import device_batches
-from semsim_pipeline.encoders.device_batches import FIRST, MOST, DeviceBatches
+from semsim_pipeline.encoders.device_batches import FIRST, MOST, DeviceBatches, room_on_device
 from semsim_pipeline.errors import WorkError
 
 MB = 1 << 20
@@ -87,6 +87,39 @@ def test_other_errors_are_not_taken_for_a_full_device() -> None:
 
     with pytest.raises(RuntimeError, match="shapes"):
         DeviceBatches("net", FakeDevice(limit=9), 8).rows(trial(8), broken)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`",
+        "cuDNN error: CUDNN_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_cudas_own_libraries_are_full_in_other_words(said: str) -> None:
+    """They allocate beside torch, and raise plain errors."""
+    device = FakeDevice(limit=2)
+
+    def forward(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        if len(batch) > device.limit:
+            raise RuntimeError(said)
+        return device.forward(batch)
+
+    assert len(DeviceBatches("net", device, 8).rows(trial(8), forward)) == 8
+    assert device.sizes == [2] * 4
+
+
+def test_a_network_that_the_device_cannot_hold_is_one_clear_line() -> None:
+    import torch
+
+    one_line = r"'net' does not fit\. End what else .*CUDA_VISIBLE"
+    with pytest.raises(WorkError, match=one_line) as e, room_on_device("net"):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate …")
+    assert "\n" not in str(e.value)
+    with pytest.raises(RuntimeError, match="shapes"), room_on_device("net"):
+        raise RuntimeError("shapes cannot be multiplied")
 
 
 def test_growing_ends_where_the_rate_is_flat(monkeypatch: pytest.MonkeyPatch) -> None:

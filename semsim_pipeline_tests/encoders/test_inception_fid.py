@@ -10,6 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from semsim_pipeline.encoders.base import LoadedEncoder
+from semsim_pipeline.encoders.device_batches import DeviceBatches, HostMemory
 from semsim_pipeline.encoders.inception_fid import ENCODER, _unloaded
 from semsim_pipeline.encoders.weights import LocalWeights
 from semsim_pipeline.errors import UnusableWeightsError
@@ -66,6 +67,25 @@ def test_a_batch_is_checked_and_may_be_empty(loaded: LoadedEncoder) -> None:
     assert loaded.encode(np.empty((0, 299, 299, 12), np.uint8)).shape == (0, 2048)
     with pytest.raises(ValueError, match="299, 12"):
         loaded.encode(np.zeros((1, 299, 299, 3), np.uint8))
+
+
+def test_a_full_device_halves_the_batch(loaded: LoadedEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    batch = np.random.default_rng(0).random((3, 299, 299, 3), np.float32).view(np.uint8)
+    expected = loaded.encode(batch)
+    module = loaded._module  # type: ignore[attr-defined]
+
+    def small(planes: torch.Tensor) -> torch.Tensor:
+        if len(planes) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        found: torch.Tensor = module(planes)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loaded, "_module", small)
+        patch.setattr(loaded, "_batches", DeviceBatches("net", HostMemory(), 9))
+        np.testing.assert_allclose(loaded.encode(batch), expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 
 def test_other_weights_are_refused(timm_checkpoint: Path) -> None:
