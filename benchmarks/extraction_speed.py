@@ -43,12 +43,15 @@ BATCH = 16
 BF16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
 
-def write_photos(folder: str, width: int, height: int, count: int) -> dict[str, Any]:
-    """JPEG files of smooth colour fields with edges and fine grain, seeded: about as dear to decode as photos."""
+def write_photos(folder: str, width: int, height: int, count: int, *, seed: int | None = None) -> dict[str, Any]:
+    """JPEG files of smooth colour fields with edges and fine grain, seeded: about as dear to decode as photos.
+
+    seed: the width where it is not given.
+    """
     import numpy as np
     from PIL import Image
 
-    rng = np.random.default_rng(width)
+    rng = np.random.default_rng(width if seed is None else seed)
     made = 0
     for number in range(count):
         coarse = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)

@@ -74,6 +74,15 @@ class Parallel(Protocol):
         """Within it `encode` may be called from several threads at once; each first calls what it gives, once."""
 
 
+@runtime_checkable
+class OnDevice(Protocol):
+    """What a `Parallel` encoder may be besides: one that may compute on a device and leave the cores to others."""
+
+    @property
+    def preparation(self) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+        """`preprocess`, to be pickled for processes that prepare images; None where `encode` wants the cores."""
+
+
 class Encoder(Protocol):
     """A name that was resolved: cheap to hold, picklable, loads on demand."""
 

@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -170,6 +171,11 @@ class NetworkRuntime:
     def lanes(self) -> AbstractContextManager[Callable[[], None]]:
         """As `Parallel` says."""
         return one_thread_each()
+
+    @property
+    def preparation(self) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+        """As `OnDevice` says."""
+        return partial(resize_image, spec=self._resize) if self._device.type == "cuda" else None
 
     @property
     def uses_fast_matmul(self) -> bool:

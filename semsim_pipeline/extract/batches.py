@@ -19,21 +19,17 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.datasets.base import Content, Reader
-from semsim_pipeline.datasets.decode import decode, scaled_down
-from semsim_pipeline.datasets.perceptual import HASH_WORDS, perceptual_hash
-from semsim_pipeline.encoders.base import LoadedEncoder, Parallel
+from semsim_pipeline.datasets.base import Reader
+from semsim_pipeline.datasets.perceptual import HASH_WORDS
+from semsim_pipeline.encoders.base import LoadedEncoder, OnDevice, Parallel
 from semsim_pipeline.errors import InvalidEmbeddingsError, UnreadableImageError
-from semsim_pipeline.extract.hashes import HASHED_SIDE
+from semsim_pipeline.extract.prepare import Arrived, Preparation, Prepared, helpers_here, prepare
 from semsim_pipeline.extract.records import ShardSpec
-from semsim_pipeline.fingerprint import image_id_of
 from semsim_pipeline.heap import own_pages
 
 RUN_IMAGES = 16
 RUN_BYTES = 1 << 21
 """Contents handed to a thread at once: handing over is dear beside a thumbnail, and photos are large."""
-
-CHANGED = "changed since the scan; the next run will see to it"
 
 
 @dataclass(slots=True)
@@ -57,6 +53,8 @@ class Batch:
 class Batches:
     """The batches of one shard. Use as a context; leaving it stops every thread, whatever happened.
 
+    Beside an encoder on a device, processes prepare the images where there are any (`helpers`), and threads wait.
+
     Memory: one batch of pixels a thread and one more, the activations of one batch a thread, and `threads + 1` runs
     of file contents.
     """
@@ -64,10 +62,15 @@ class Batches:
     def __init__(self, spec: ShardSpec, encoder: LoadedEncoder, *, hashed: bool = False) -> None:
         """hashed: also hash every image, while its pixels are at hand."""
         self._spec = spec
-        self._hashed = hashed
         self._encoder = encoder
+        apart = encoder.preparation if isinstance(encoder, OnDevice) else None
+        self._helpers = None if apart is None else helpers_here()
         self._parallel = encoder if isinstance(encoder, Parallel) else None
-        self._least_side = self._parallel.least_side if self._parallel else None
+        self._how = Preparation(
+            preprocess=encoder.preprocess if apart is None else apart,
+            least_side=self._parallel.least_side if self._parallel else None,
+            hashed=hashed,
+        )
         suits = self._parallel.batch_size if self._parallel else spec.encoder.batch_size
         self._size = min(spec.batch_size or suits, len(spec.items))
         # Beside an encoder that takes one batch at a time, one more thread prepares the next.
@@ -114,6 +117,7 @@ class Batches:
 
     def _read(self, number: int, finished: Future[Batch]) -> None:
         """In the reading thread: contents in the source's order, handed on in runs."""
+        ids = self._spec.image_ids
         start = number * self._size
         count = min(self._size, len(self._spec.items) - start)
         batch = Batch(
@@ -128,26 +132,26 @@ class Batches:
         try:
             while place < count and not self._stop.is_set():
                 self._runs.acquire()
-                contents: list[tuple[int, Content]] = []
+                run: list[Arrived] = []
                 first, held = place, 0
-                while place < count and len(contents) < RUN_IMAGES and held < RUN_BYTES and not self._stop.is_set():
+                while place < count and len(run) < RUN_IMAGES and held < RUN_BYTES and not self._stop.is_set():
                     try:
                         content = self._reader.read(self._spec.items[start + place])
                     except UnreadableImageError as error:
                         batch.skipped[place] = f"{error}"
                     else:
-                        contents.append((place, content))
+                        run.append(Arrived(place=place, content=content, image_id=ids[start + place]))
                         held += len(content) if isinstance(content, bytes) else content.nbytes
                     place += 1
-                run = self._working.submit(self._work, batch, contents, place - first, finished)
-                run.add_done_callback(lambda _: self._runs.release())
+                working = self._working.submit(self._work, batch, run, place - first, finished)
+                working.add_done_callback(lambda _: self._runs.release())
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the batch
             _fail(finished, error)
 
-    def _work(self, batch: Batch, contents: list[tuple[int, Content]], images: int, finished: Future[Batch]) -> None:
+    def _work(self, batch: Batch, run: list[Arrived], images: int, finished: Future[Batch]) -> None:
         """In a working thread: prepare a run, and encode the batch where the run was its last."""
         try:
-            self._prepare(batch, contents)
+            self._prepare(batch, run)
             with self._counting:
                 batch.waiting -= images
                 last = batch.waiting == 0
@@ -159,30 +163,23 @@ class Batches:
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the batch
             _fail(finished, error)
 
-    def _prepare(self, batch: Batch, contents: list[tuple[int, Content]]) -> None:
-        """Check, decode and preprocess a run into the batch's buffer."""
-        for place, content in contents:
+    def _prepare(self, batch: Batch, run: list[Arrived]) -> None:
+        """A run into the batch's buffer: whole from a process, image by image here."""
+        if self._helpers is not None:
+            self._keep(batch, self._helpers.prepare(self._how, run))
+            return
+        for each in run:
             if self._stop.is_set():
                 return
-            if image_id_of(content) != self._spec.image_ids[batch.start + place]:
-                batch.skipped[place] = CHANGED  # never an embedding under another image's id
-                continue
-            try:
-                image = decode(content, least_side=self._least_side)
-            except UnreadableImageError as error:
-                batch.failed[place] = str(error)
-                continue
-            prepared = self._encoder.preprocess(image)
-            self._buffer(batch, prepared)[place] = prepared
-            if self._hashed and (found := perceptual_hash(self._to_hash(content, image))) is not None:
-                batch.hashes[place] = found
-            batch.good[place] = True
+            self._keep(batch, prepare(self._how, [each]))
 
-    def _to_hash(self, content: Content, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pixels to hash: those at hand, unless another encoder would have met others."""
-        mine = 1 if self._least_side is None else scaled_down(content, self._least_side)
-        alike = mine == scaled_down(content, HASHED_SIDE)
-        return image if alike else decode(content, least_side=HASHED_SIDE)
+    def _keep(self, batch: Batch, found: Prepared) -> None:
+        for place, pixels, hashed in zip(found.places, found.pixels, found.hashes, strict=True):
+            self._buffer(batch, pixels)[place] = pixels
+            batch.hashes[place] = hashed
+            batch.good[place] = True
+        batch.failed |= found.failed
+        batch.skipped |= found.skipped
 
     def _buffer(self, batch: Batch, like: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The batch's buffer; its first image brings it a used one, or the shape of a new one."""

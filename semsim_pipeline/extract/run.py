@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -15,6 +14,7 @@ from semsim_pipeline.errors import EmptyDatasetError
 from semsim_pipeline.extract.engines import engine
 from semsim_pipeline.extract.hashes import hash_missing, image_hashes
 from semsim_pipeline.extract.plan import Cut, count_embedded, embedding_key, failures, missing_rows, shards
+from semsim_pipeline.extract.prepare import cores, helpers
 from semsim_pipeline.extract.records import (
     REASONS_SHOWN,
     Extraction,
@@ -134,7 +134,7 @@ def _embed_missing(
     task = partial(embed_shard, report=partial(total.report, progress)) if through.in_process else embed_shard
     specs = shards(view.source, manifest, embeddings, rows, cut)
     # One shard waits for each that is worked on, so that no worker is idle and few items are in memory.
-    with closing(through.map(task, specs, window=2 * workers)) as receipts:
+    with helpers(len(rows)), closing(through.map(task, specs, window=2 * workers)) as receipts:
         for receipt in receipts:
             embeddings.name_parts(*receipt.files)
             total.add(receipt)
@@ -151,7 +151,7 @@ def _cut(encoder: Encoder, options: ExtractOptions, embeddings: EmbeddingSet) ->
 
 
 def _threads(encoder: Encoder, workers: int) -> int:
-    return _cores() if encoder.concurrency == "threads" and workers == 1 else 1
+    return cores() if encoder.concurrency == "threads" and workers == 1 else 1
 
 
 def _workers(encoder: Encoder, rows: int, options: ExtractOptions) -> int:
@@ -163,12 +163,7 @@ def _workers(encoder: Encoder, rows: int, options: ExtractOptions) -> int:
         return options.workers
     if encoder.concurrency == "threads":
         return 1
-    return max(1, min(_cores(), -(-rows // options.part_rows)))
-
-
-def _cores() -> int:
-    """Cores that this process may use (a container's share, where the system tells)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores(), -(-rows // options.part_rows)))
 
 
 def _refuse_if_nothing_opens(view: View, manifest: ManifestRef, embeddings: EmbeddingSet) -> None:

@@ -123,17 +123,22 @@ def test_a_failure_waits_for_the_device_and_frees_the_slot(monkeypatch: pytest.M
 def test_on_a_device_rows_are_the_cpus_whatever_the_lanes() -> None:
     import torch
 
-    from semsim_pipeline.encoders.openclip import VIT_B_32_RECIPE
+    from semsim_pipeline.encoders.network import NetworkEncoder
+    from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.encoders.torch_runtime import NetworkRuntime
+
+    encoder = resolve_encoder("clip-vit-b-32")
+    assert isinstance(encoder, NetworkEncoder)
+    recipe = encoder.recipe
 
     torch.manual_seed(0)
     network = torch.nn.Sequential(torch.nn.Conv2d(3, 16, 32, 32), torch.nn.GELU(), torch.nn.Flatten())
     images = np.random.default_rng(0).integers(0, 256, (70, 224, 224, 3), dtype=np.uint8)
-    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (VIT_B_32_RECIPE.mean, VIT_B_32_RECIPE.std))
+    mean, std = (torch.tensor(x).view(1, 3, 1, 1) for x in (recipe.mean, recipe.std))
     with torch.inference_mode():
         planes = (torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255 - mean) / std
         expected = network(planes).numpy()
-    runtime = NetworkRuntime(network, VIT_B_32_RECIPE, name="net")
+    runtime = NetworkRuntime(network, recipe, name="net")
     with ThreadPoolExecutor(4) as lanes:
         found = np.concatenate(list(lanes.map(runtime.encode, np.split(images, 10))))
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

@@ -119,7 +119,7 @@ def test_a_photo_is_decoded_as_small_as_the_encoder_bears(tmp_path: Path) -> Non
 
 
 def test_an_images_hash_is_the_same_whichever_encoder_met_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("semsim_pipeline.extract.batches.HASHED_SIDE", 24)
+    monkeypatch.setattr("semsim_pipeline.extract.prepare.HASHED_SIDE", 24)
     hashes = []
     for encoder in (Lanes(least_side=12), Lanes(least_side=24), Lanes(least_side=1000), FakeEncoder()):
         with Batches(spec(Photos(n=1), tmp_path), encoder, hashed=True) as batches:

@@ -11,8 +11,8 @@ import pytest
 from semsim_pipeline.comparison.selected import SelectedView, select_all
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.perceptual import perceptual_hash
-from semsim_pipeline.extract import batches
 from semsim_pipeline.extract import hashes as backfill
+from semsim_pipeline.extract import prepare
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.records import Extraction, ExtractOptions
 from semsim_pipeline.extract.run import embed_view
@@ -43,7 +43,7 @@ class Counted:
 def decoded(monkeypatch: pytest.MonkeyPatch) -> dict[str, Counted]:
     """How often images were hashed while embedding, and afterwards."""
     found = {"embedding": Counted(), "afterwards": Counted()}
-    monkeypatch.setattr(batches, "perceptual_hash", found["embedding"])
+    monkeypatch.setattr(prepare, "perceptual_hash", found["embedding"])
     monkeypatch.setattr(backfill, "perceptual_hash", found["afterwards"])
     return found
 

@@ -43,7 +43,7 @@ class LocalEngine:
         pending = _Pending(items, retries)
         while pending.more:
             try:
-                with _Pool(self.workers) as pool:
+                with ProcessPool(self.workers) as pool:
                     yield from _finished(pool, fn, pending, window)
             except BrokenProcessPool as error:
                 pending.blame(error)
@@ -83,7 +83,7 @@ class _Pending(Generic[T]):
                 ) from error
 
 
-def _finished(pool: _Pool, fn: Callable[[T], R], pending: _Pending[T], window: int) -> Iterator[R]:
+def _finished(pool: ProcessPool, fn: Callable[[T], R], pending: _Pending[T], window: int) -> Iterator[R]:
     """Results of one pool, until nothing is left or a worker dies (BrokenProcessPool)."""
     running = {pool.submit(fn, item): number for number, item in pending.taken.items()}
     while True:
@@ -97,7 +97,7 @@ def _finished(pool: _Pool, fn: Callable[[T], R], pending: _Pending[T], window: i
             yield result
 
 
-class _Pool:
+class ProcessPool:
     """A process pool whose workers hold one end of a pipe: when the other end closes, for whatever reason, they exit.
 
     One mechanism for three cases: the run is over, Ctrl-C, and the death of this process. The pool is loky's because
@@ -113,7 +113,7 @@ class _Pool:
         future: Future[R] = self._executor.submit(fn, item)
         return future
 
-    def __enter__(self) -> _Pool:
+    def __enter__(self) -> ProcessPool:
         return self
 
     def __exit__(self, raised: type[BaseException] | None, *_: object) -> None:
