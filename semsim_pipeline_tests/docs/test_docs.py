@@ -73,7 +73,7 @@ def test_the_readmes_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     for block in fences(ROOT / "README.md", "python"):
         exec(compile(block, "README.md", "exec"), {})
     printed = capsys.readouterr().out
-    assert "different" in printed
+    assert "related" in printed
     assert "uncalibrated" in printed
 
 
