@@ -1,7 +1,8 @@
-"""ViT-B/32 (RANDOM weights) on a CUDA device, images a second: a naive loop, the DataLoader way, and the package.
+"""ViT-B/32, DINOv2 S/14 (RANDOM weights) and mini on a CUDA device, images a second, beside the usual ways.
 
-Beside them the device's roof (matrix products of 8,192 a side, and the network alone on pixels that lie on the device)
-and the host's (the package's own pipeline into an encoder that computes nothing), so that one sees what bounds a row.
+The usual ways are a naive loop and torch's DataLoader, both with ViT-B/32. Beside all stand the device's roof (matrix
+products of 8,192 a side, and the network alone on pixels that lie on the device) and the host's (the package's own
+pipeline into an encoder that computes nothing), so that one sees what bounds a row.
 Inputs are synthesised JPEG files: thumbnails of 32 px, photos of 500 x 375 and of 12 megapixels.
 Further, on the same device: rows against the CPU's, and what happens when its memory is full.
 """
@@ -16,6 +17,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -35,6 +37,8 @@ PART = 500
 """Files that one process writes, with a seed of its own."""
 LOADER_BATCH = 64
 BATCH, ROUNDS = 256, 40
+BATCHES = (64, 256, 512, 1024)
+DINO, DINO_ARCH, DINO_GFLOP, DINO_KIND = "dinov2-s-14", "vit_small_patch14_dinov2.lvd142m", 12.3, "photo_500x375"
 ROOF_SIDE, QUICK_SIDE = 8192, 256
 COMPARED = 64
 
@@ -45,7 +49,7 @@ class Constant:
     def __init__(self, like: Any) -> None:
         self._like = like
         self.dim, self.batch_size, self.least_side = like.dim, like.batch_size, like.least_side
-        self.lanes, self.preprocess = like.lanes, like.preprocess
+        self.lanes, self.preprocess, self.preparation = like.lanes, like.preprocess, like.preparation
 
     def encode(self, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The first bytes of each image: rows as different as the images are."""
@@ -102,11 +106,14 @@ def roof(side: int) -> dict[str, float]:
     return found
 
 
-def network_alone(runtime: Any) -> dict[str, Any]:
-    """On pixels that lie on the device; and with their copies there and the rows' back, from four threads."""
+def network_alone(runtime: Any, gflop: float) -> dict[str, Any]:
+    """On pixels that lie on the device; and with their copies there and the rows' back, from four threads.
+
+    gflop: an image.
+    """
     import torch
 
-    pixels = np.random.default_rng(0).integers(0, 256, (BATCH, 224, 224, 3), dtype=np.uint8)
+    pixels = noise(BATCH)
     there = torch.from_numpy(pixels).cuda()
     for _ in range(5):
         runtime._forward(there)
@@ -121,8 +128,28 @@ def network_alone(runtime: Any) -> dict[str, Any]:
         "pixels_on_the_device": resident,
         "with_copies": copied,
         "batch_found": runtime.batch_size,
-        "tflops": round(resident["images_per_second"] * GFLOP_PER_IMAGE / 1e3, 1),
+        "tflops": round(resident["images_per_second"] * gflop / 1e3, 1),
     }
+
+
+def noise(images: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(0, 256, (images, 224, 224, 3), dtype=np.uint8)
+
+
+def by_batch(runtime: Any) -> dict[int, float]:
+    """Images a second on pixels that lie on the device, by images at once."""
+    import torch
+
+    found = {}
+    for size in BATCHES:
+        there = torch.from_numpy(noise(size)).cuda()
+        runtime._forward(there)
+        rounds = max(1, ROUNDS * BATCH // size // 2)
+        with clocked(rounds * size) as row:
+            for _ in range(rounds):
+                runtime._forward(there)
+        found[size] = row["images_per_second"]
+    return found
 
 
 def naive(files: list[Path], checkpoint: str) -> dict[str, Any]:
@@ -201,7 +228,7 @@ def ours(source: str, encoder: Any, count: int) -> dict[str, Any]:
     assert done.new == count, done
     row["images_per_second"] = round(done.images_per_second, 1)
     row["with_scan_images_per_second"] = round(count / done.seconds, 1)
-    row["cpu_ms_per_image"] = round(1000 * (after.user + after.system - cpu.user - cpu.system) / count, 2)
+    row["cpu_ms_per_image"] = round(1000 * (sum(after[:4]) - sum(cpu[:4])) / count, 2)  # ended children too
     return row
 
 
@@ -219,17 +246,44 @@ class Loaded:
         return self._loaded
 
 
-def agreement(name: str, on_device: dict[str, Any]) -> dict[str, float]:
+def agreement(encoder: Any, on_device: dict[str, Any]) -> dict[str, float]:
     """The largest 1 - cosine against the CPU's float32 rows, by precision, over images of noise."""
     import torch
 
-    from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.encoders.torch_runtime import drift
 
-    images = np.random.default_rng(1).integers(0, 256, (COMPARED, 224, 224, 3), dtype=np.uint8)
+    images = noise(COMPARED)
     with mock.patch.object(torch.cuda, "is_available", return_value=False):
-        expected = resolve_encoder(name).load().encode(images)
+        expected = encoder.load().encode(images)
     return {precision: drift(expected, runtime.encode(images)) for precision, runtime in on_device.items()}
+
+
+def dino(folder: Path, source: str, count: int) -> dict[str, Any]:
+    """DINOv2 S/14 at 224 px: the network alone, its rows against the CPU's, and photos end to end."""
+    import timm
+    import torch
+    from safetensors.torch import save_file
+
+    from semsim_pipeline.encoders.network import NetworkEncoder
+    from semsim_pipeline.encoders.resolve import resolve_encoder
+    from semsim_pipeline.encoders.weights import LocalWeights
+
+    torch.manual_seed(0)
+    whole = timm.create_model(DINO_ARCH, pretrained=False, img_size=224, num_classes=0)
+    path = folder / "dino.safetensors"
+    save_file({name: value.contiguous() for name, value in whole.state_dict().items()}, path)
+    found: dict[str, Any] = {}
+    encoders, networks = {}, {}
+    for precision, name in (("fp32", DINO), ("bf16", f"{DINO}+bf16")):
+        published = resolve_encoder(name)
+        assert isinstance(published, NetworkEncoder)
+        encoders[precision] = replace(published, weights=LocalWeights(path=path))
+        networks[precision] = encoders[precision].load()
+        found[precision] = network_alone(networks[precision], DINO_GFLOP)
+    found["largest_1_minus_cosine_to_cpu_float32"] = agreement(encoders["fp32"], networks)
+    for precision, encoder in encoders.items():
+        found[precision][DINO_KIND] = ours(source, Loaded(encoder, networks[precision]), count)
+    return found
 
 
 def full_memory(name: str) -> dict[str, Any]:
@@ -271,8 +325,12 @@ def measured(counts: dict[str, int], side: int) -> Iterator[tuple[str, Any]]:
         name = f"open_clip:{ARCH}/{checkpoint}"
         encoders = {"fp32": resolve_encoder(name), "bf16": resolve_encoder(f"{name}+bf16")}
         networks: dict[str, Any] = {precision: encoder.load() for precision, encoder in encoders.items()}
-        yield "network_alone", {precision: network_alone(runtime) for precision, runtime in networks.items()}
-        yield "largest_1_minus_cosine_to_cpu_float32", agreement(name, networks)
+        yield (
+            "network_alone",
+            {precision: network_alone(runtime, GFLOP_PER_IMAGE) for precision, runtime in networks.items()},
+        )
+        yield "bf16_images_per_second_by_batch", by_batch(networks["bf16"])
+        yield "largest_1_minus_cosine_to_cpu_float32", agreement(encoders["fp32"], networks)
         mini = resolve_encoder("mini")
         small = mini.load()
         for kind, count in counts.items():
@@ -289,6 +347,8 @@ def measured(counts: dict[str, int], side: int) -> Iterator[tuple[str, Any]]:
                     row[f"ratio_to_{other}"] = round(row["images_per_second"] / rows[other]["images_per_second"], 2)
             rows["mini"] = ours(source, Loaded(mini, small), count)
             yield kind, rows
+        kind = DINO_KIND
+        yield DINO, dino(Path(folder), str(Path(folder) / kind), counts[kind])
         yield "full_memory", full_memory(name)
 
 
@@ -301,7 +361,7 @@ def main() -> None:
 
     about = machine.describe()
     body: dict[str, Any] = {
-        "what": f"{ARCH} with RANDOM weights and mini on a CUDA device: images a second",
+        "what": f"{ARCH} and {DINO} with RANDOM weights, and mini, on a CUDA device: images a second",
         "device": torch.cuda.get_device_name(),
     }
     for name, found in measured(QUICK_COUNTS if quick else COUNTS, QUICK_SIDE if quick else ROOF_SIDE):
