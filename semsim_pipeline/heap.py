@@ -8,6 +8,9 @@ import mmap
 import sys
 from typing import TYPE_CHECKING, Any
 
+M_ARENA_MAX = -8
+"""glibc's malloc.h."""
+
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
@@ -26,6 +29,21 @@ def return_freed_memory() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
+
+
+def keep_heap_small() -> None:
+    """For this process, from now on: threads share glibc's one heap, and Arrow allocates from it too.
+
+    Each thread that embeds would get a heap of its own, and Arrow has a third; what one frees the others cannot use,
+    and none is ever quite empty. Between 5,000 and 30,000 images of a small tower the peak grew by 41 MiB.
+    Cost: threads that allocate at once wait for one another; a network's blocks are few and large.
+    """
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+    tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if tune is not None:
+        tune(M_ARENA_MAX, 1)
 
 
 def own_pages(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import sys
 from pathlib import Path
 
@@ -69,3 +70,50 @@ def test_arrows_pool_gives_back_what_was_freed() -> None:
     buffers.clear()
     return_freed_memory()
     assert full - resident() > 32 * MIB
+
+
+@linux
+def test_threads_and_arrow_share_one_heap(tmp_path: Path) -> None:
+    """In a process of its own: the setting is the process's, and arenas that are there stay."""
+    script = tmp_path / "heaps.py"
+    script.write_text(HEAPS, encoding="utf-8")
+    counts = [
+        int(subprocess.run([sys.executable, str(script), *args], capture_output=True, text=True, check=True).stdout)
+        for args in ([], ["small"])
+    ]
+    assert counts[0] == 5, "glibc gives each thread a heap of its own"
+    assert counts[1] <= 2, "the common one, and one that a library's thread had at import"
+
+
+HEAPS = """
+import ctypes, pathlib, sys, tempfile, threading
+
+if sys.argv[1:]:
+    import pyarrow
+    from semsim_pipeline.heap import keep_heap_small
+    keep_heap_small()
+    assert pyarrow.default_memory_pool().backend_name == "system"
+
+libc = ctypes.CDLL(None)
+libc.malloc.restype = libc.fopen.restype = ctypes.c_void_p
+both = threading.Barrier(4)
+
+
+def allocate():
+    both.wait()
+    for _ in range(1000):
+        libc.malloc(ctypes.c_size_t(2000))
+    both.wait()
+
+
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+with tempfile.NamedTemporaryFile() as said:
+    file = ctypes.c_void_p(libc.fopen(said.name.encode(), b"w"))
+    libc.malloc_info(0, file)
+    libc.fclose(file)
+    print(pathlib.Path(said.name).read_text().count("<heap nr="))
+"""

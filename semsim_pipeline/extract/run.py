@@ -24,7 +24,7 @@ from semsim_pipeline.extract.records import (
 )
 from semsim_pipeline.extract.scan import scan, scan_again
 from semsim_pipeline.extract.shard import embed_shard
-from semsim_pipeline.heap import return_freed_memory
+from semsim_pipeline.heap import keep_heap_small, return_freed_memory
 from semsim_pipeline.home import ensure_home
 from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.store.embedding_set import EmbeddingSet
@@ -50,6 +50,7 @@ def embed_view(
     progress = progress or Silent()
     began = time.perf_counter()
     engine(options.engine, 1)  # an unknown name is an error before any work
+    keep_heap_small()
     home = ensure_home(home)
     key = embedding_key(encoder)
     embeddings = EmbeddingSet.at(home, key)

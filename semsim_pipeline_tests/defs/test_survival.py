@@ -103,7 +103,7 @@ def check_embedded_once(home: Path, *datasets: str) -> None:
     import numpy as np
 
     from semsim_pipeline.encoders.resolve import resolve_encoder
-    from semsim_pipeline.extract.batches import decode
+    from semsim_pipeline.datasets.decode import decode
     from semsim_pipeline.fingerprint import image_id_of
 
     found = rows(home)

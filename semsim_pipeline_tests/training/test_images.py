@@ -86,6 +86,7 @@ def test_batches_are_full_and_share_no_row() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(not CIFAKE.exists(), reason="needs ../shared/data/cifake-train.zip, which is never downloaded")
 def test_the_committed_training_names_the_images_that_the_rule_gives() -> None:
     import json
