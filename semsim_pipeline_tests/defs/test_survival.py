@@ -102,8 +102,8 @@ def check_embedded_once(home: Path, *datasets: str) -> None:
     """Every image of the datasets has one row, no image two, and each row is what embedding it alone gives."""
     import numpy as np
 
-    from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.datasets.decode import decode
+    from semsim_pipeline.encoders.resolve import resolve_encoder
     from semsim_pipeline.fingerprint import image_id_of
 
     found = rows(home)
