@@ -23,34 +23,18 @@ from semsim_pipeline.defs.schedules import schedules_of
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
 from semsim_pipeline.progress import Silent
+from semsim_pipeline_tests.defs.scored_home import BLOBS, CATALOG, INSIDE, STRIPES, scored_home
 from semsim_pipeline_tests.pictures import write_pictures
 
-CATALOG = """
-datasets:
-  left: {spec: left, values: {label: [blobs, stripes]}}
-  right: {spec: right, values: {label: [blobs, stripes]}}
-encoders: {classical: classical}
-comparisons:
-  inside: {across: left, by: label}
-  sides: {reference: left, candidate: right, match: label}
-"""
-BLOBS, STRIPES = "left.blobs~right.blobs@classical", "left.stripes~right.stripes@classical"
-INSIDE = "left.blobs~left.stripes@classical"
 Asked = set[tuple[str, str]]
 
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    folder = tmp_path_factory.mktemp("automation") / "home"
-    for number, dataset in enumerate(("left", "right")):
-        for kind in ("stripes", "blobs"):
-            write_pictures(folder / dataset / kind, 12, seed=10 * number, kind=kind)
-    (folder / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SEMSIM_HOME", str(folder))
         patch.setattr(draw, "PLOTS", [PLOTS.get("scale")])
-        rescore_in_process(folder, Silent())
-        yield folder
+        with scored_home(tmp_path_factory.mktemp("automation") / "home") as folder:
+            yield folder
 
 
 @pytest.fixture(scope="module")
