@@ -117,7 +117,6 @@ class Batches:
 
     def _read(self, number: int, finished: Future[Batch]) -> None:
         """In the reading thread: contents in the source's order, handed on in runs."""
-        ids = self._spec.image_ids
         start = number * self._size
         count = min(self._size, len(self._spec.items) - start)
         batch = Batch(
@@ -132,21 +131,32 @@ class Batches:
         try:
             while place < count and not self._stop.is_set():
                 self._runs.acquire()
-                run: list[Arrived] = []
-                first, held = place, 0
-                while place < count and len(run) < RUN_IMAGES and held < RUN_BYTES and not self._stop.is_set():
-                    try:
-                        content = self._reader.read(self._spec.items[start + place])
-                    except UnreadableImageError as error:
-                        batch.skipped[place] = f"{error}"
-                    else:
-                        run.append(Arrived(place=place, content=content, image_id=ids[start + place]))
-                        held += len(content) if isinstance(content, bytes) else content.nbytes
-                    place += 1
-                working = self._working.submit(self._work, batch, run, place - first, finished)
+                try:
+                    run, images = self._contents(batch, place)
+                    working = self._working.submit(self._work, batch, run, images, finished)
+                except BaseException:
+                    # Nobody else will: batches that fail to be read would use up the room, and the next wait for ever.
+                    self._runs.release()
+                    raise
                 working.add_done_callback(lambda _: self._runs.release())
+                place += images
         except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits for the batch
             _fail(finished, error)
+
+    def _contents(self, batch: Batch, first: int) -> tuple[list[Arrived], int]:
+        """The contents of the batch's next run, from place `first` on, and how many images it went over."""
+        run: list[Arrived] = []
+        place, held = first, 0
+        while place < len(batch.good) and len(run) < RUN_IMAGES and held < RUN_BYTES and not self._stop.is_set():
+            try:
+                content = self._reader.read(self._spec.items[batch.start + place])
+            except UnreadableImageError as error:
+                batch.skipped[place] = f"{error}"
+            else:
+                run.append(Arrived(place=place, content=content, image_id=self._spec.image_ids[batch.start + place]))
+                held += len(content) if isinstance(content, bytes) else content.nbytes
+            place += 1
+        return run, place - first
 
     def _work(self, batch: Batch, run: list[Arrived], images: int, finished: Future[Batch]) -> None:
         """In a working thread: prepare a run, and encode the batch where the run was its last."""

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from semsim_pipeline.datasets.base import Content
+from semsim_pipeline.datasets.base import Content, ItemRef
 from semsim_pipeline.encoders.base import LoadedEncoder, Parallel
 from semsim_pipeline.extract.batches import Batches
 from semsim_pipeline.extract.plan import embedding_key
@@ -140,3 +140,23 @@ def test_what_a_thread_raises_reaches_whoever_waits(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(FakeSource, "read", lambda self, item: (_ for _ in ()).throw(KeyError("gone")))
     with pytest.raises(KeyError, match="gone"):
         all_rows(order, Lanes())
+
+
+def test_batches_that_cannot_be_read_leave_room_for_those_after_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order, plain = spec(FakeSource(n=40), tmp_path), FakeSource.read
+    broken = [item.path for item in order.items[:32]]  # eight batches, more than may be under way at once
+
+    def read(self: FakeSource, item: ItemRef) -> Content:
+        if item.path in broken:
+            raise KeyError("gone")
+        return plain(self, item)
+
+    monkeypatch.setattr(FakeSource, "read", read)
+    with Batches(order, Lanes()) as batches:
+        begun = [batches.begin(number) for number in range(len(batches))]
+        for failed in begun[:8]:
+            with pytest.raises(KeyError, match="gone"):
+                failed.result(timeout=20)
+        assert [len(whole.result(timeout=20).rows) for whole in begun[8:]] == [4, 4]
