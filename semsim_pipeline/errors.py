@@ -9,13 +9,21 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from semsim_pipeline.addresses import without_secrets
+
 MOST_NAMES_SHOWN = 12
 
 
 class SemsimError(Exception):
-    """Anything that this package raises on purpose; its text is one clear line for a person."""
+    """Anything that this package raises on purpose; its text is one clear line for a person.
+
+    Addresses lose their query and password here, so that no message has to think of it.
+    """
 
     exit_code = 1
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(without_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class WrongCallError(SemsimError):

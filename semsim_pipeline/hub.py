@@ -1,6 +1,7 @@
 """Asking the Hugging Face hub: where its cache is, whether it may be asked, and what its refusals mean.
 
-The variables that steer it (HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE) are read at each call, not once at import.
+The variables that steer it (HF_ENDPOINT, HF_HUB_CACHE, HF_HUB_OFFLINE, SEMSIM_OFFLINE) are read at each call, not once
+at import.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+
+from semsim_pipeline import downloads
+from semsim_pipeline.addresses import shown, without_secrets
 
 DEFAULT_ENDPOINT = "https://huggingface.co"
 HUB_TIMEOUT_S = 10.0
@@ -38,16 +42,18 @@ def endpoint() -> str:
     return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
 
 
-def is_offline() -> bool:
-    """Whether the user has forbidden the hub: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE, read as the hub does."""
+def forbidding() -> str:
+    """The setting that forbids the hub, "" where none does: ours for every network, or one that the hub reads too."""
+    if downloads.is_offline():
+        return downloads.OFFLINE
     value = os.environ.get("HF_HUB_OFFLINE") or os.environ.get("TRANSFORMERS_OFFLINE") or ""
-    return value.upper() in {"1", "ON", "YES", "TRUE"}
+    return "HF_HUB_OFFLINE" if value.upper() in {"1", "ON", "YES", "TRUE"} else ""
 
 
 def why_not_asked(address: str) -> str | None:
     """Why `address` is not worth a request (the user forbade it, nothing answers there), or None."""
-    if is_offline():
-        return "not on this machine, and HF_HUB_OFFLINE is set"
+    if setting := forbidding():
+        return f"not on this machine, and {setting} is set"
     return unreachable(address)
 
 
@@ -56,15 +62,19 @@ def unreachable(address: str) -> str | None:
 
     Asked first because the hub's library tries again five times, half a minute on a machine without a network.
     """
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+        named = parts.port
+    except ValueError:
+        return f"{shown(address)} is no address"
     proxied = parts.scheme in getproxies() and not proxy_bypass(parts.hostname or "")
     if proxied or not parts.hostname:
         return None
     try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = named or (443 if parts.scheme == "https" else 80)
         socket.create_connection((parts.hostname, port), timeout=HUB_TIMEOUT_S).close()
     except OSError as error:
-        return f"{address} cannot be reached: {first_line(error)}"
+        return f"{shown(address)} cannot be reached: {first_line(error)}"
     return None
 
 
@@ -141,11 +151,11 @@ def refusal(error: BaseException, repo: str, revision: str) -> str:
     if isinstance(said, RevisionNotFoundError):
         return f"{repo} has no revision {revision!r}"
     if isinstance(said, RepositoryNotFoundError):
-        return f"{endpoint()} has no repository {repo}"
+        return f"{shown(endpoint())} has no repository {repo}"
     if status := _status(said):
-        return f"{endpoint()} answered {status}: try again later, or name another mirror in HF_ENDPOINT"
+        return f"{shown(endpoint())} answered {status}: try again later, or name another mirror in HF_ENDPOINT"
     if "Timeout" in type(said).__name__:
-        return f"{endpoint()} does not answer in time: try again later, or name another mirror in HF_ENDPOINT"
+        return f"{shown(endpoint())} does not answer in time: try again later, or name another mirror in HF_ENDPOINT"
     return first_line(said)
 
 
@@ -173,6 +183,6 @@ def short_timeouts() -> Iterator[None]:
 
 
 def first_line(error: BaseException) -> str:
-    """What an exception says, on one line and without its full stop."""
+    """What an exception says, on one line, without its full stop and without what is secret in an address."""
     text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
+    return without_secrets(text.splitlines()[0]).rstrip(".")

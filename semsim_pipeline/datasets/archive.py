@@ -71,7 +71,7 @@ class Archive:
         """Every member, images or not, its name as the archive spells it."""
         path = Path(self.location)
         if not path.is_file():
-            raise MissingPathError(f"There is no archive {path}.")
+            raise MissingPathError(f"There is no archive {path}: put it there, or name where it is.")
         if self.format == "zip":
             for member in zip_directory.entries_of(path):
                 stamp = zip_member.stamp_of(member)
@@ -180,7 +180,7 @@ def build(location: str, options: Mapping[str, str]) -> Archive:
     check_options("archive", options, OPTIONS)
     path = Path(location).expanduser().absolute()
     if not path.exists():
-        raise MissingPathError(f"There is no archive {path}.")
+        raise MissingPathError(f"There is no archive {path}: put it there, or name where it is.")
     if path.is_dir():
         raise WrongCallError(f"{path} is a folder, not an archive.")
     try:

@@ -53,7 +53,7 @@ class Cifake:
             return self.copy
         found = kaggle_files.find_cifake()
         if found is None:
-            raise kaggle_files.missing_cifake("not on this machine yet")
+            raise kaggle_files.missing_cifake()
         return _at(str(found))
 
     def items(self) -> Iterator[ItemRef]:

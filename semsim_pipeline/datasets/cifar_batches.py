@@ -194,7 +194,7 @@ def _load(location: str, stamp: str, place: int, columns: tuple[tuple[str, str],
     assert packing is not None  # seen when it was listed
     with tar_listing.damage_named(location), tar_listing.unpacked_stream(path, packing) as stream:
         stream.seek(entry.offset)
-        found = read_plain(stream, f"{location}: {entry.name}")
+        found = read_plain(stream, entry.size, f"{location}: {entry.name}")
     return _checked(found, columns, f"{location}: {entry.name}")
 
 
@@ -209,13 +209,14 @@ def _checked(found: Mapping[str, object], columns: tuple[tuple[str, str], ...], 
             raise CorruptSourceError(f"{where} has no {key} for its {len(pixels)} images.")
         labels[column] = tuple(numbers)
     names = found.get("filenames")
-    listed = isinstance(names, list) and len(names) == len(pixels)
-    texts = tuple(_plain_name(name) for name in names) if listed and isinstance(names, list) else ()
+    texts: tuple[str, ...] = ()
+    if isinstance(names, list) and len(names) == len(pixels) and all(isinstance(name, str | bytes) for name in names):
+        texts = tuple(_plain_name(name) for name in names)
     return Batch(pixels=pixels, labels=labels, names=texts)
 
 
-def _plain_name(name: object) -> str:
-    text = name.decode("ascii", "backslashreplace") if isinstance(name, bytes) else str(name)
+def _plain_name(name: str | bytes) -> str:
+    text = name.decode("ascii", "backslashreplace") if isinstance(name, bytes) else name
     return text.replace("/", "_")
 
 
@@ -229,7 +230,7 @@ def build_cifar(layout: Layout, location: str, options: Mapping[str, str]) -> Ci
         return Cifar(layout=layout, options=dict(options))
     path = Path(location).expanduser().absolute()
     if not path.exists():
-        raise MissingPathError(f"There is no archive {path}.")
+        raise MissingPathError(f"There is no archive {path}: put it there, or name where it is.")
     if path.is_dir():
         raise WrongCallError(f"{path} is a folder; {layout.kind} is read from {layout.file.name} as it is published.")
     return Cifar(layout=layout, copy=str(path), options=dict(options))

@@ -18,13 +18,16 @@ from semsim_pipeline.records import ImageHeader
 if TYPE_CHECKING:
     from PIL import Image
 
-DECODE_VERSION = 1
+DECODE_VERSION = 2
 """Raised with every change that alters a pixel of any image: part of the identity of every embedding."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP")
 """All that Pillow may try. Its other readers run far more code on strangers' bytes (EPS starts Ghostscript)."""
 
 JPEG_START = b"\xff\xd8\xff"
+
+FACTORS = (8, 4, 2)
+"""By which libjpeg can divide a picture's sides while it decodes, the most first."""
 
 MOST_PIXELS = 178_000_000
 """Width × height beyond which an image is refused from its header: 0.5 GB as RGB; just below where Pillow refuses."""
@@ -65,8 +68,9 @@ def decode(content: Content, *, least_side: int | None = None) -> NDArray[np.uin
     """An image as RGB uint8 [h, w, 3]: rotated as EXIF asks, transparency on white, the first frame of several.
 
     least_side: give a JPEG (RGB or grey) at 1/2, 1/4 or 1/8 of its size, the smallest whose short side still has so
-    many pixels; libjpeg then leaves out what it would only be averaged away: a 12-megapixel photo takes a third of the
-    time. Other images, and those that have less than twice as many pixels, come as they are.
+    many pixels; libjpeg then leaves out what would only be averaged away: a 12-megapixel photo takes a third of the
+    time. Only a fraction that divides both sides, so that what is made of the picture lies where it would lie if the
+    whole had been decoded. Other images, and those that have less than twice as many pixels, come as they are.
 
     Deep images are scaled to 0..255: 16-bit grey by 1/257 with rounding; other integers and floats as `_scaled` says.
     Safe from several threads. Raises UnreadableImageError: one line, without the file's name; MemoryError as it is.
@@ -86,15 +90,27 @@ def scaled_down(content: Content, least_side: int) -> int:
     if isinstance(content, np.ndarray) or not content.startswith(JPEG_START):
         return 1
     with _opened(content) as image:
-        full = min(image.size)
-        _draft(image, least_side)
-        return round(full / min(image.size))
+        return _factor(image, least_side)
 
 
 def _draft(image: Image.Image, least_side: int) -> None:
-    """Have a JPEG decoded small. Not CMYK: what its marker says about the ink is read from the whole."""
-    if image.format in {"JPEG", "MPO"} and image.mode in {"RGB", "L"}:
-        image.draft(None, (least_side, least_side))
+    """Have a JPEG decoded small."""
+    factor = _factor(image, least_side)
+    if factor > 1:
+        image.draft(None, (image.width // factor, image.height // factor))
+
+
+def _factor(image: Image.Image, least_side: int) -> int:
+    """By how much the sides can be divided: 1, 2, 4 or 8.
+
+    libjpeg rounds a fraction of a pixel up: a resize of the small picture would stretch it, by what it cannot know.
+    Not CMYK: what its marker says about the ink is read from the whole.
+    """
+    if image.format not in {"JPEG", "MPO"} or image.mode not in {"RGB", "L"}:
+        return 1
+    width, height = image.size
+    fine = (by for by in FACTORS if width % by == height % by == 0 and min(width, height) // by >= least_side)
+    return next(fine, 1)
 
 
 def _from_array(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

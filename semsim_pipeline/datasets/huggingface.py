@@ -18,20 +18,21 @@ from typing import TYPE_CHECKING
 from semsim_pipeline.datasets import parquet
 from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
 from semsim_pipeline.datasets.hub_shards import shards_of_card
-from semsim_pipeline.datasets.published import OFFLINE, write_json
-from semsim_pipeline.datasets.published import is_offline as no_network
+from semsim_pipeline.datasets.published import write_json
 from semsim_pipeline.datasets.stamp import Stamp
-from semsim_pipeline.errors import MissingFilesError, StoreError, UnreachableError, WrongCallError
-from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.errors import MissingFilesError, StoreError, UnreachableError, WrongCallError, WrongChecksumError
+from semsim_pipeline.fingerprint import digest_of, digest_of_file
 from semsim_pipeline.home import cannot_write, semsim_home
 from semsim_pipeline.hub import (
     DEFAULT_ENDPOINT,
     HUB_TIMEOUT_S,
     failures_of_a_download,
     first_line,
+    forbidding,
     hub_cache,
-    is_offline,
+    remove_cached,
     short_timeouts,
+    stated_digest,
     unreachable,
 )
 from semsim_pipeline.progress import Progress
@@ -137,9 +138,10 @@ class HubDataset:
             progress.say(f"{self.location}: commit {held.commit[:8]}, which is here, is used. {error}")
             return
         if held is None or held.commit != commit:
-            self._fetch(commit, progress)
+            self._fetch(commit, progress, held)
 
-    def _fetch(self, commit: str, progress: Progress) -> None:
+    def _fetch(self, commit: str, progress: Progress, held: Fetched | None) -> None:
+        """held: what is here, of another commit; its shards were checked when they came."""
         self._check_network()
         try:
             sizes, card = self._listing(commit)
@@ -151,8 +153,11 @@ class HubDataset:
             )
             progress.start("download", total)
             done, folder = 0, Path()
+            checked = set() if held is None else {Path(held.folder, name).resolve() for name in held.shards}
             for name in found.files:
                 path = self._shard(name, commit)
+                if path.resolve() not in checked:
+                    self._check_stated(name, path)
                 folder = path.parents[name.count("/")]
                 done += sizes[name]
                 progress.update(done=done)
@@ -192,6 +197,23 @@ class HubDataset:
                 )
             )
 
+    def _check_stated(self, name: str, path: Path) -> None:
+        """The hub's library compares sizes only; a large file's name in its cache is the digest that the hub stated.
+
+        Raises WrongChecksumError, the file then removed.
+        """
+        stated = stated_digest(path)
+        if stated is None:
+            return
+        digest = digest_of_file(path)
+        if digest != stated:
+            remove_cached(path)
+            raise WrongChecksumError(
+                f"What {_endpoint()} sent as {name} of {self.repo} is not what the hub states that it has, and was "
+                f"removed: sha256 {digest}, expected {stated}. Fetch it again: `semsim datasets fetch "
+                f"'huggingface:{self.location}'`."
+            )
+
     def _commit_now(self, timeout: float) -> str:
         """The commit that the revision names. Raises UnreachableError, MissingFilesError."""
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -209,8 +231,7 @@ class HubDataset:
 
     def _check_network(self) -> None:
         """Raises UnreachableError where nobody can be asked."""
-        if is_offline() or no_network():
-            setting = OFFLINE if no_network() else "HF_HUB_OFFLINE"
+        if setting := forbidding():
             raise UnreachableError(self._missing(f"{setting} is set"))
         if reason := unreachable(_endpoint()):
             raise UnreachableError(self._missing(reason))

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from semsim_pipeline.datasets.download import download
-from semsim_pipeline.datasets.published import MIRROR, OFFLINE, Published, is_offline, places, write_json
+from semsim_pipeline.datasets.published import Published, places, write_json
+from semsim_pipeline.datasets.right_kind import problem_of
+from semsim_pipeline.downloads import MIRROR, OFFLINE, is_offline
 from semsim_pipeline.errors import MissingFilesError, StoreError
 from semsim_pipeline.home import cannot_write
 from semsim_pipeline.progress import Progress
@@ -27,9 +29,9 @@ def cifake_file() -> Published:
 
 
 def find_cifake() -> Path | None:
-    """The zip or folder that is here, None where there is none."""
+    """The zip or folder that is here, None where there is none, or half a one."""
     file = cifake_file().path
-    if file.is_file():
+    if file.is_file() and problem_of(file, file.name) is None:
         return file
     try:
         folder = Path(_note().read_text(encoding="utf-8").strip().strip('"'))
@@ -45,7 +47,7 @@ def fetch_cifake(progress: Progress) -> None:
     """
     if find_cifake() is not None:
         return
-    reason = ""
+    file, reason = cifake_file().path, ""
     if os.environ.get(MIRROR):
         try:
             download(_mirrored(), progress)
@@ -55,15 +57,18 @@ def fetch_cifake(progress: Progress) -> None:
             return
     folder = _from_kaggle(progress, reason)
     try:
+        file.unlink(missing_ok=True)  # a zip that is not whole; nobody would ask for it any more
         _note().parent.mkdir(parents=True, exist_ok=True)
         write_json(_note(), str(folder))
     except OSError as error:
         raise StoreError(cannot_write(_note().parent, error)) from error
 
 
-def missing_cifake(reason: str) -> MissingFilesError:
+def missing_cifake(reason: str = "not on this machine yet") -> MissingFilesError:
     """One line: what is missing, and the ways to get it."""
     file = cifake_file()
+    if file.path.is_file() and (problem := problem_of(file.path, file.name)):
+        reason = f"the copy on this machine {problem}; {reason}"
     return MissingFilesError(
         f"CIFAKE is missing ({reason}). Fetch it with `{file.fetch}` (needs {INSTALL}), put its zip at {file.path}, or "
         f"{file.instead}."

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from urllib.parse import quote
 
-from semsim_pipeline.datasets.transfer import Version
+from semsim_pipeline import downloads
 from semsim_pipeline.errors import MissingFilesError
 from semsim_pipeline.home import semsim_home
-
-MIRROR = "SEMSIM_MIRROR"
-"""A folder or base URL that holds files by their names; looked at first."""
-OFFLINE = "SEMSIM_OFFLINE"
-"""Set to 1: no source asks a network."""
+from semsim_pipeline.transfer import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,24 +70,7 @@ def keep(wanted: Published, receipt: Receipt) -> None:
 
 def places(wanted: Published) -> list[str]:
     """Where the file may be had, in order: the mirror, then where it is published; URLs or paths."""
-    mirror = os.environ.get(MIRROR, "").strip()
-    if not mirror:
-        return [wanted.url]
-    if is_url(mirror):
-        place = f"{mirror.rstrip('/')}/{quote(wanted.name)}"
-    else:
-        place = str(Path(mirror).expanduser().absolute() / wanted.name)
-    return list(dict.fromkeys([place, wanted.url]))
-
-
-def is_offline() -> bool:
-    """Whether the user wants no network."""
-    return os.environ.get(OFFLINE, "").upper() in {"1", "ON", "YES", "TRUE"}
-
-
-def is_url(place: str) -> bool:
-    """Whether a place is asked over a network."""
-    return place.lower().startswith(("http://", "https://"))
+    return downloads.places(wanted.url, wanted.name)
 
 
 def missing(wanted: Published, reason: str) -> str:

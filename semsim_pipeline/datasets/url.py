@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from semsim_pipeline.addresses import shown
 from semsim_pipeline.datasets import archive, grouping, parquet
 from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
 from semsim_pipeline.datasets.download import download, version_now
@@ -23,6 +25,10 @@ SCHEMES = ("https://", "http://")
 CHECKSUM = "sha256"
 OPTIONS = (CHECKSUM, "image_column", grouping.OPTION)
 PARQUET_MAGIC = b"PAR1"
+LONGEST_NAME = 200
+"""Bytes; a file system takes 255, and `.part` comes behind it for a while."""
+NO_NAMES = {".", "..", ".lock", "part.json", "receipt.json"}
+"""What leads elsewhere, or is ours in the file's folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +45,12 @@ class Url:
     @property
     def file(self) -> Published:
         """The file behind the address, kept by the address and not only by its name."""
-        name = PurePosixPath(unquote(urlsplit(self.location).path)).name or "download"
         checksum = self.options.get(CHECKSUM)
         return Published(
             url=self.location,
-            name=name,
+            name=_name_of(self.location),
             folder=f"url/{digest_of(self.location)[:16]}",
-            fetch=f"semsim datasets fetch '{self.location}'",
+            fetch=f"semsim datasets fetch '{_recognisable(self.location)}'",
             instead="name a copy that you have by its path",
             checksum=None if checksum is None else f"sha256:{checksum}",
         )
@@ -96,16 +101,48 @@ class Url:
         return digest_of(receipt.version.mark())
 
 
+def _name_of(location: str) -> str:
+    """The file's own name, `download` where the address has none; checked by `build`."""
+    return PurePosixPath(unquote(urlsplit(location).path)).name or "download"
+
+
+def _recognisable(location: str) -> str:
+    """As `shown`, with a mark where a query was: without it the command would ask for something else."""
+    return f"{shown(location)}?…" if urlsplit(location).query else shown(location)
+
+
+def _has_host(location: str) -> bool:
+    try:
+        return bool(urlsplit(location).hostname)
+    except ValueError:  # a bracket that is no IPv6 address
+        return False
+
+
+def _check_name(location: str) -> None:
+    """Raises WrongCallError where the file could not be kept under its own name."""
+    name = _name_of(location)
+    if (
+        name in NO_NAMES
+        or len(name.encode("utf-8", "surrogateescape")) > LONGEST_NAME
+        or any(unicodedata.category(c) == "Cc" for c in name)
+    ):
+        raise WrongCallError(
+            f"{shown(location)} ends in the file name {name[:40]!r}, which cannot be kept; expected a plain name of at "
+            f"most {LONGEST_NAME} bytes, as in https://host/photos.zip. Download it yourself and name it by its path."
+        )
+
+
 def _is_parquet(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
 
 
 def build(location: str, options: Mapping[str, str]) -> Url:
-    """The source at an address; asks no network. Raises WrongCallError for what is no address, or no digest."""
+    """The source at an address; asks no network. Raises WrongCallError: no address, no digest, no name for a file."""
     check_options("url", options, OPTIONS)
-    if not location.lower().startswith(SCHEMES) or not urlsplit(location).hostname:
+    if not location.lower().startswith(SCHEMES) or not _has_host(location):
         raise WrongCallError(f"{location!r} is no address; write https://host/photos.zip.")
+    _check_name(location)
     digest = options.get(CHECKSUM)
     if digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
         raise WrongCallError(f"sha256={digest!r}: expected 64 hex digits, as `sha256sum FILE` prints them.")

@@ -10,19 +10,18 @@ import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
 
-from semsim_pipeline import hub
+from semsim_pipeline import downloads, hub
+from semsim_pipeline.addresses import shown
+from semsim_pipeline.bring import Beginning, bring, locked
 from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
+from semsim_pipeline.progress import Silent
+from semsim_pipeline.transfer import BrokenError, Patience, RefusedError
 
-MIRROR = "SEMSIM_WEIGHTS_MIRROR"
-"""A folder's URL that is asked instead of the published place, for the same file name."""
-TRIES = 3
-BLOCK = 1 << 20
+PATIENCE = Patience()
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +51,13 @@ class UrlWeights:
         """The file, without a network. Raises MissingWeightsError; UnusableWeightsError: not the published file."""
         if not self.path.is_file():
             raise MissingWeightsError(self._missing(name, "not on this machine"))
-        self._check(name, self.path, weights_digest(self.path))
+        digest = weights_digest(self.path)
+        if not digest.startswith(self.digest_prefix):
+            raise UnusableWeightsError(
+                f"The weights of {name!r} are damaged: {self.path} has SHA-256 {digest[:12]}…, and "
+                f"{self.digest_prefix}… is published. Delete the file and fetch it again: "
+                f"`semsim encoders fetch {name}`."
+            )
         return self.path
 
     def digest(self, name: str) -> str:
@@ -62,10 +67,11 @@ class UrlWeights:
     def fetch(self, name: str) -> Path:
         """The file, downloaded where absent; what an interrupted download has brought is kept, and goes on there.
 
-        Raises as `find`; MissingWeightsError: offline, unreachable, refused, no space.
+        Raises as `find`; MissingWeightsError: offline, unreachable, refused, no space. UnusableWeightsError: other
+        bytes from every place that had any, none of them kept.
         """
         if not self.path.is_file():
-            self._download(name)
+            self._download(name, renewing=False)
         path = self.find(name)
         if pins.pinned(self.url) is None:
             pins.keep(self.url, path, filename=self.filename, revision="")
@@ -73,77 +79,74 @@ class UrlWeights:
 
     def renew(self, name: str) -> Path:
         """The file as it is published now, whatever lies there. Raises as `fetch`."""
-        self._download(name)
+        self._download(name, renewing=True)
         pins.forget(self.url)
         return self.fetch(name)
 
     def revision_of(self, path: Path) -> str:  # noqa: ARG002 - a URL has no revision
         return ""
 
-    def _download(self, name: str) -> None:
-        mirror = os.environ.get(MIRROR)
-        address = f"{mirror.rstrip('/')}/{self.filename}" if mirror else self.url
-        if reason := hub.why_not_asked(address):
-            raise MissingWeightsError(self._missing(name, reason))
-        part = self.path.with_name(f"{self.filename}.part")
+    def _download(self, name: str, *, renewing: bool) -> None:
+        """Two processes wait for each other. Raises MissingWeightsError, UnusableWeightsError."""
+        places = downloads.places(self.url, self.filename)
+        if all(downloads.is_url(place) for place in places) and (setting := hub.forbidding()):
+            raise MissingWeightsError(self._missing(name, f"not on this machine, and {setting} is set"))
+        lock = self.path.with_name(f".{self.filename}.lock")
         try:
-            part.parent.mkdir(parents=True, exist_ok=True)
-            _receive(address, part)
-        except HTTPError as error:
-            error.close()
-            raise MissingWeightsError(self._missing(name, f"{address} answered {error.code}")) from error
-        except (OSError, URLError) as error:
-            raise MissingWeightsError(self._missing(name, f"{address}: {hub.first_line(error)}")) from error
-        try:
-            self._check(name, part, digest_of_file(part))
-        except UnusableWeightsError:
-            part.unlink()
-            raise
-        part.replace(self.path)
+            with locked(lock, lambda: logger.info("Another process fetches %s; waiting.", self.filename)):
+                if renewing or not self.path.is_file():
+                    self._from_one_of(places, name)
+        except OSError as error:
+            raise MissingWeightsError(self._missing(name, f"{self.path.parent}: {hub.first_line(error)}")) from error
 
-    def _check(self, name: str, path: Path, digest: str) -> None:
+    def _from_one_of(self, places: list[str], name: str) -> None:
+        part = self.path.with_name(f"{self.filename}.part")
+        beginning = Beginning(name=self.filename, part=part, note=part.with_name(f".{part.name}.json"), sure=True)
+        refused: list[str] = []
+        wrong: UnusableWeightsError | None = None
+        for place in places:
+            # Nobody there is said at once, not after five tries: most machines without the file have no network.
+            if downloads.is_url(place) and (reason := hub.why_not_asked(place)):
+                refused.append(reason)
+                continue
+            try:
+                bring(place, beginning, _Logged(), PATIENCE)
+                self._accept(name, part, place)
+            except (BrokenError, RefusedError) as error:
+                refused.append(f"{shown(place)}: {error}")
+            except UnusableWeightsError as error:
+                wrong = error
+                if place != places[-1]:
+                    logger.warning("What %s has as %s is not the published file.", shown(place), self.filename)
+            else:
+                return
+            finally:
+                beginning.tidy()
+        if wrong is not None:
+            raise wrong
+        raise MissingWeightsError(self._missing(name, "; ".join(refused)))
+
+    def _accept(self, name: str, part: Path, place: str) -> None:
+        """Give the whole file its name. Raises UnusableWeightsError, the file then removed."""
+        digest = digest_of_file(part)
         if not digest.startswith(self.digest_prefix):
+            part.unlink()
             raise UnusableWeightsError(
-                f"The weights of {name!r} are damaged: {path} has SHA-256 {digest[:12]}…, and {self.digest_prefix}… is "
-                f"published. Delete the file if it is still there and fetch it again: `semsim encoders fetch {name}`."
+                f"The weights of {name!r} are damaged: what {shown(place)} sent as {self.filename} has SHA-256 "
+                f"{digest[:12]}…, and {self.digest_prefix}… is published. Nothing was kept. Fetch them again: `semsim "
+                f"encoders fetch {name}`, or name another mirror in {downloads.MIRROR}."
             )
+        part.replace(self.path)
 
     def _missing(self, name: str, reason: str) -> str:
         return (
             f"The weights of {name!r} are missing ({reason}): fetch {self.url} with `semsim encoders fetch {name}` "
-            f"on a machine with a network and put it at {self.path}, or name a mirror's folder in {MIRROR}."
+            f"on a machine with a network and put it at {self.path}, or name a mirror in {downloads.MIRROR}."
         )
 
 
-def _receive(address: str, part: Path) -> None:
-    """Append what `part` lacks. Raises OSError (URLError and HTTPError are) where three tries bring no end of it."""
-    for left in reversed(range(TRIES)):
-        try:
-            _append(address, part)
-        except HTTPError:
-            raise
-        except OSError as error:
-            if left == 0:
-                raise
-            logger.info("%s: %s; going on from byte %d", address, error, part.stat().st_size if part.exists() else 0)
-        else:
-            return
+class _Logged(Silent):
+    """Weights come in the middle of other work, which has no line for them on the screen."""
 
-
-def _append(address: str, part: Path) -> None:
-    have = part.stat().st_size if part.exists() else 0
-    request = Request(address, headers={"Range": f"bytes={have}-"} if have else {})  # noqa: S310 - published, or set by the user
-    try:
-        answer = urlopen(request, timeout=hub.HUB_TIMEOUT_S)  # noqa: S310
-    except HTTPError as error:
-        if error.code == 416:  # nothing is left to send: all of it is here, as its digest will tell
-            return
-        raise
-    with answer, part.open("ab" if answer.status == 206 else "wb") as file:
-        expected = answer.headers.get("Content-Length")
-        got = 0
-        while block := answer.read(BLOCK):
-            file.write(block)
-            got += len(block)
-    if expected is not None and got != int(expected):
-        raise OSError(f"the connection ended after {have + got:,} bytes")
+    def say(self, message: str) -> None:
+        logger.info(message)

@@ -13,6 +13,7 @@ from semsim_pipeline import hub
 from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.encoders.pins import DIGITS_SHOWN
+from semsim_pipeline.encoders.precision import split_precision
 from semsim_pipeline.encoders.url_weights import UrlWeights
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
@@ -92,12 +93,13 @@ class HubWeights:
     """A published file. filenames: equal weights in several formats, the preferred (safetensors) first.
 
     revision: a branch, tag or commit, as asked for. The commit that it meant when it was fetched is recorded, and is
-    what it means from then on. local_spelling: how to name a local copy instead.
+    what it means from then on. local_spelling: the name of the encoder of the same recipe (in float32) with a local
+    copy instead; "" where there is none.
     """
 
     repo: str
     filenames: tuple[str, ...]
-    local_spelling: str
+    local_spelling: str = ""
     revision: str = MAIN
 
     @property
@@ -202,8 +204,14 @@ class HubWeights:
         return (
             f"The weights of {name!r} are missing ({reason}): {self.filenames[0]} of {self.repo} on Hugging Face. "
             f"Fetch it with `semsim encoders fetch {name}` on a machine with a network and copy it into "
-            f"{hub.hub_cache()}, or name a local copy as {self.local_spelling!r}."
+            f"{hub.hub_cache()}{self._or_named(name)}."
         )
+
+    def _or_named(self, name: str) -> str:
+        if not self.local_spelling:
+            return ""
+        plain, _ = split_precision(name)
+        return f", or name a local copy as {self.local_spelling + name.removeprefix(plain)!r}"
 
 
 Weights = PackagedWeights | LocalWeights | HubWeights | UrlWeights

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pickle
@@ -13,7 +14,14 @@ from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.hub_shards import shards_of_card
 from semsim_pipeline.datasets.huggingface import HubDataset
 from semsim_pipeline.datasets.resolve import open_view
-from semsim_pipeline.errors import MissingFilesError, SemsimError, UnknownNameError, UnreachableError, WrongCallError
+from semsim_pipeline.errors import (
+    MissingFilesError,
+    SemsimError,
+    UnknownNameError,
+    UnreachableError,
+    WrongCallError,
+    WrongChecksumError,
+)
 from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.datasets.conftest import jpeg
 from semsim_pipeline_tests.published_sets import hub_parquet
@@ -118,6 +126,45 @@ def test_a_broken_shard_goes_on(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> No
     fetch(source, Silent())
     assert len(list(source.items())) == 10
     assert any(asked.span and not asked.span.startswith("bytes=0") for asked in hub.requests)
+
+
+def test_other_bytes_of_the_same_length_are_refused_and_removed(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the hub's library does not notice: it compares sizes."""
+    right = Hub.content
+
+    def damaged(self: Hub, handler: object, asked: object, body: bytes, headers: object, fault: Fault) -> None:
+        right(self, handler, asked, body[:-1] + b"x" if body == TRAIN_B else body, headers, fault)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Hub, "content", damaged)
+    source = opened("huggingface:org/pets[split=train]")
+    with pytest.raises(WrongChecksumError) as raised:
+        fetch(source, Silent())
+    text = str(raised.value)
+    for content in (TRAIN_B, TRAIN_B[:-1] + b"x"):
+        assert hashlib.sha256(content).hexdigest() in text
+    assert "data/train-00001-of-00002.parquet" in text
+    assert "\n" not in text
+    assert not is_here(source)
+    kept = [path.name for path in (tmp_path / "hub").rglob("*.parquet")]
+    assert kept == ["train-00000-of-00002.parquet"]
+    monkeypatch.setattr(Hub, "content", right)
+    fetch(source, Silent())
+    assert len(list(source.items())) == 10
+
+
+def test_shards_that_were_checked_are_not_read_again(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    from semsim_pipeline.datasets import huggingface
+
+    read: list[str] = []
+    digest_of_file = huggingface.digest_of_file
+    monkeypatch.setattr(huggingface, "digest_of_file", lambda path: (read.append(path.name), digest_of_file(path))[1])
+    source = opened("huggingface:org/pets[split=train]")
+    fetch(source, Silent())
+    hub.commit("org/pets", {"data/train-00002-of-00002.parquet": TEST}, kind="datasets")
+    fetch(source, Silent())
+    assert read == [f"train-0000{n}-of-00002.parquet" for n in range(3)]
 
 
 @pytest.mark.parametrize(

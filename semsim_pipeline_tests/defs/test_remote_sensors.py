@@ -159,7 +159,7 @@ def test_a_first_fetch_that_failed_is_asked_for_again_once_the_server_is_back(
     workspace: Workspace, files: FileServer, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from semsim_pipeline.datasets import download
-    from semsim_pipeline.datasets.transfer import Patience
+    from semsim_pipeline.transfer import Patience
 
     monkeypatch.setattr(download, "PATIENCE", Patience(tries=1))
     sensor = Sensor(instance, "url")

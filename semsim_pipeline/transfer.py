@@ -1,6 +1,6 @@
 """One request over HTTP for a file or for its version: ranges, validators, time limits, and errors in words.
 
-`requests` does the transport. Of the libraries for data sets, pooch cannot go on with a broken download, so the range
+`requests` does the transport. Of the libraries for downloads, pooch cannot go on with a broken download, so the range
 is asked for here.
 """
 
@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit, urlunsplit
+
+from semsim_pipeline.addresses import shown, without_secrets
 
 if TYPE_CHECKING:
     from requests import Response
@@ -83,16 +84,6 @@ class Version:
         return f"etag {self.etag.removeprefix('W/')}" if self.etag else f"{self.modified} {self.size}"
 
 
-def shown(url: str) -> str:
-    """A URL for people, without its user, password and query, which may be secret.
-
-    >>> shown("https://me:pw@host.org:8443/a.zip?token=1")
-    'https://host.org:8443/a.zip'
-    """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
-
-
 def version_of(url: str, patience: Patience = GLANCE) -> Version:
     """What the server says of a file, by HEAD, or by the head of a GET where it takes no HEAD.
 
@@ -112,8 +103,8 @@ def transfer(
 ) -> Version:
     """One try to bring a file into `part`, going on behind what is there where the server still has that version.
 
-    known: the version that `part` is a beginning of; None to begin anew. told: called with the version before the first
-    byte of it is written, and with the bytes that are there, again and again.
+    known: the version that `part` is a beginning of; one that says nothing fits any; None to begin anew. told: called
+    with the version before the first byte of it is written, and with the bytes that are there, again and again.
     Returns the version, `part` then being whole. Raises RefusedError, BrokenError; OSError where the disk refuses.
     """
     have = part.stat().st_size if known is not None and part.exists() else 0
@@ -124,7 +115,8 @@ def transfer(
             headers["If-Range"] = known.validator
     with _answer("GET", url, headers, patience) as response:
         if response.status_code == 416:
-            if known is not None and known.size == have:
+            whole = None if known is None else known.size if known.size is not None else _total(response)
+            if known is not None and whole == have:
                 return known
             part.unlink(missing_ok=True)
             raise BrokenError("it has changed meanwhile")
@@ -150,13 +142,19 @@ def transfer(
 
 def _continued(response: Response, known: Version | None, have: int) -> Version:
     """The version that an answer to a range belongs to. Raises BrokenError where it is not the rest of what is here."""
-    span, _, total = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")
-    size = int(total) if total.isdigit() else None
+    span = response.headers.get("Content-Range", "").removeprefix("bytes ").partition("/")[0]
     said = _said(response)
-    found = Version(etag=said.etag, modified=said.modified, size=size)
-    if span.split("-")[0] != str(have) or known is None or not known.same_as(found):
+    found = Version(etag=said.etag, modified=said.modified, size=_total(response))
+    fits = known is not None and (known == Version() or known.same_as(found))
+    if span.split("-")[0] != str(have) or not fits:
         raise BrokenError("it has changed meanwhile")
     return found
+
+
+def _total(response: Response) -> int | None:
+    """The whole file's bytes by Content-Range, None where it does not say."""
+    total = response.headers.get("Content-Range", "").partition("/")[2]
+    return int(total) if total.isdigit() else None
 
 
 @contextmanager
@@ -183,7 +181,7 @@ def _answer(method: str, url: str, headers: dict[str, str], patience: Patience) 
     except requests.exceptions.ConnectionError as e:
         raise BrokenError("it cannot be reached") from e
     except requests.exceptions.RequestException as e:
-        raise BrokenError(str(e).splitlines()[0] or type(e).__name__) from e
+        raise BrokenError(without_secrets(str(e).splitlines()[0]) or type(e).__name__) from e
 
 
 def _pieces(response: Response, patience: Patience) -> Iterator[bytes]:
