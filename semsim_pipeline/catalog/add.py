@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from semsim_pipeline.catalog.checkpoints import placed_checkpoint
 from semsim_pipeline.catalog.classes import UNLABELLED
 from semsim_pipeline.catalog.edit import Draft, Edited, edit
 from semsim_pipeline.catalog.load import catalog_path
 from semsim_pipeline.catalog.records import NAME, Catalog
-from semsim_pipeline.catalog.spec import is_there, relocated
+from semsim_pipeline.catalog.spec import relocated
 from semsim_pipeline.catalog.surgery import Value
 from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.resolve import DatasetView, open_view
 from semsim_pipeline.datasets.stamp import Watchable
 from semsim_pipeline.datasets.views import parse_view
 from semsim_pipeline.encoders import DEFAULT_ENCODER
-from semsim_pipeline.encoders.checkpoint import SUFFIXES
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import EmptyDatasetError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.progress import Progress, Silent
@@ -57,10 +57,7 @@ def add_dataset(
 def add_encoder(home: Path, alias: str, encoder: str) -> Edited:
     """An alias for an encoder, a checkpoint's path as it is meant here. Raises as `resolve_encoder`; CatalogError."""
     resolve_encoder(encoder)
-    head, slash, path = encoder.partition("/")
-    stored = encoder
-    if slash and path.endswith(SUFFIXES) and is_there(path, Path.cwd()):
-        stored = f"{head}/{Path(path).expanduser().absolute()}"
+    stored = placed_checkpoint(encoder, Path.cwd())
 
     def change(draft: Draft) -> None:
         draft.add("encoders", alias, stored)

@@ -5,19 +5,16 @@ Its name is then still known, so that one mistake is reported once and not again
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from semsim_pipeline.catalog.checkpoints import names_checkpoint, placed_checkpoint
 from semsim_pipeline.catalog.dataset import Dataset
 from semsim_pipeline.catalog.document import Document, Entry, line_of
 from semsim_pipeline.catalog.records import NAME
-from semsim_pipeline.catalog.spec import absolute, check_column, check_values, option_names, read_spec
+from semsim_pipeline.catalog.spec import check_column, check_values, option_names, read_spec
 from semsim_pipeline.datasets.base import SourceKind
 from semsim_pipeline.datasets.views import View
 from semsim_pipeline.encoders.base import ENCODERS
-from semsim_pipeline.encoders.checkpoint import SUFFIXES
-from semsim_pipeline.encoders.precision import MARK, PRECISIONS
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
 
@@ -126,23 +123,12 @@ def restricted(column: str, known: tuple[str, ...] | None, wanted: tuple[str, ..
 
 def _encoder(document: Document, line: int, at: str, spec: str) -> str | None:
     family, colon, rest = spec.partition(":")
-    kind = ENCODERS.get(f"{family}:") if colon and rest and f"{family}:" in ENCODERS else None
-    if kind is not None:
+    if names_checkpoint(spec) or (colon and rest and f"{family}:" in ENCODERS):
         # What a family makes of the rest it says itself, and imports torch for it: seconds that loading does not have.
-        return _absolute_checkpoint(spec, document.where.parent, only_path=kind.only_path)
+        return placed_checkpoint(spec, document.where.parent)
     try:
         resolve_encoder(spec)
     except WrongCallError as error:
         document.problem(line, at, str(error))
         return None
     return spec
-
-
-def _absolute_checkpoint(spec: str, folder: Path, *, only_path: bool) -> str:
-    """`timm:NAME/weights.safetensors`, `mini:weights.safetensors+bf16`, with the file's place as seen from `folder`."""
-    plain, mark, precision = spec.rpartition(MARK)
-    if not mark or precision not in PRECISIONS:
-        plain, mark, precision = spec, "", ""
-    head, between, path = plain.partition(":" if only_path else "/")
-    named = between and (only_path or path.endswith(SUFFIXES))
-    return f"{head}{between}{absolute(path, folder)}{mark}{precision}" if named else spec

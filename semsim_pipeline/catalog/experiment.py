@@ -6,11 +6,11 @@ from pathlib import Path
 
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
+from semsim_pipeline.catalog.checkpoints import placed_checkpoint
 from semsim_pipeline.catalog.document import Document
 from semsim_pipeline.catalog.load import catalog_path, catalog_text, parse
 from semsim_pipeline.catalog.records import NAME
-from semsim_pipeline.catalog.spec import absolute, relocated
-from semsim_pipeline.encoders.checkpoint import SUFFIXES
+from semsim_pipeline.catalog.spec import relocated
 from semsim_pipeline.errors import CatalogError, WrongCallError
 from semsim_pipeline.fingerprint import digest_of
 from semsim_pipeline.home import ensure_home
@@ -76,9 +76,8 @@ def _moved(text: str, file: Path, folder: Path) -> str:
         if isinstance(spec, ScalarNode):
             _note(places, spec, relocated(spec.value, here, folder))
     for node in _values(root, "encoders"):
-        head, slash, path = str(node.value).partition("/")
-        if isinstance(node, ScalarNode) and slash and path.endswith(SUFFIXES):
-            _note(places, node, f"{head}/{absolute(path, here)}")
+        if isinstance(node, ScalarNode):
+            _note(places, node, placed_checkpoint(str(node.value), here))
     for start, end, new in sorted(places, reverse=True):
         text = text[:start] + new + text[end:]
     return text

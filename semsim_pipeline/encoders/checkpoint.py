@@ -25,7 +25,17 @@ VIEWS = 8
 """Times that a file is mapped, each for a share of its tensors. What was read of a mapping stays resident
 until its last tensor is dropped: with one for all, the weights would be held twice while they are copied."""
 
+
 StateDict = dict[str, "torch.Tensor"]
+
+
+def names_a_file(name: str) -> bool:
+    """Whether the path of an encoder's name exists as written: of `FAMILY:NAME/PATH`, `NAME/PATH` or `FAMILY:PATH`."""
+    written = name.partition("/")[2], name.partition(":")[2]
+    try:
+        return any(path and Path(path).expanduser().is_file() for path in written)
+    except (OSError, RuntimeError):
+        return False  # too long for a path, or no such user's home
 
 
 def read_state_dict(path: Path, prefix: str = "") -> StateDict:

@@ -19,6 +19,7 @@ from semsim_pipeline.encoders.base import ENCODERS, EncoderKind
 from semsim_pipeline.encoders.checkpoint import fit, read_state_dict
 from semsim_pipeline.encoders.cuda_feed import CudaMemory
 from semsim_pipeline.encoders.device_batches import DeviceBatches, HostMemory
+from semsim_pipeline.encoders.exact_float32 import exact_float32
 from semsim_pipeline.encoders.network import NetworkEncoder, Recipe, facts_of
 from semsim_pipeline.encoders.preprocess import TF1_BILINEAR, ResizeSpec
 from semsim_pipeline.encoders.url_weights import UrlWeights
@@ -78,7 +79,7 @@ class InceptionRuntime:
 
         out = np.empty((len(batch), DIM), np.float32)
         levels = np.require(batch, requirements=["C", "W"]).view(np.float32)
-        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, benchmark=False, allow_tf32=False):
+        with torch.inference_mode(), exact_float32():
             planes = torch.from_numpy(levels).to(self._device).permute(0, 3, 1, 2)
             features = self._module(((planes - 128) / 128).contiguous())
             torch.from_numpy(out).copy_(features)

@@ -13,8 +13,8 @@ from semsim_pipeline.encoders.device_batches import room_on_device
 from semsim_pipeline.encoders.libraries import library_of
 from semsim_pipeline.encoders.precision import Precision
 from semsim_pipeline.encoders.preprocess import ResizeSpec
-from semsim_pipeline.encoders.weights import Weights
-from semsim_pipeline.errors import WrongCallError
+from semsim_pipeline.encoders.weights import LocalWeights, Weights
+from semsim_pipeline.errors import MissingPathError, WrongCallError
 from semsim_pipeline.fingerprint import digest_of
 
 if TYPE_CHECKING:
@@ -180,6 +180,35 @@ def at_precision(encoder: Encoder, precision: Precision, *, name: str) -> Networ
     )
 
 
+def at_checkpoint(encoder: Encoder, text: str, *, name: str) -> NetworkEncoder:
+    """The same network with the weights of a local checkpoint, called `name`: all else that counts stays its own.
+
+    text: the path as written. Raises WrongCallError (an encoder without weights, no path), MissingPathError.
+    """
+    if not isinstance(encoder, NetworkEncoder):
+        raise WrongCallError(
+            f"Encoder {name!r}: {encoder.name!r} is computed and has no weights; write {encoder.name!r}."
+        )
+    if not text:
+        raise WrongCallError(
+            f"Cannot read encoder {name!r}: behind the slash comes a checkpoint's path: {spelled(encoder.name)!r}."
+        )
+    path = absolute_checkpoint(text)
+    if not path.is_file():
+        raise MissingPathError(
+            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: "
+            f"{spelled(encoder.name)!r}."
+        )
+    weights = LocalWeights(path=path)
+    facts = replace(encoder.facts, name=name, weights=weights.in_words(), licence="that of the checkpoint")
+    return replace(encoder, name=name, weights=weights, facts=facts)
+
+
+def spelled(name: str) -> str:
+    """How an encoder of this short name is written with a local checkpoint."""
+    return f"{name}//path/to/model.safetensors"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """A weights file on this machine. size: bytes. revision: its commit, "" where it has none. sha256: in hex."""
@@ -222,5 +251,11 @@ def check_weights(encoder: Encoder) -> None:
 
 
 def absolute_checkpoint(text: str) -> Path:
-    """A checkpoint's path as written in a spec (`~` and relative allowed), absolute and not required to exist."""
-    return Path(text).expanduser().absolute()
+    """A checkpoint's path as written in a spec (`~` and relative allowed), absolute and not required to exist.
+
+    Raises MissingPathError: the home of a user who is not there.
+    """
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise MissingPathError(f"No checkpoint at {text}: this machine knows no such user's home.") from error

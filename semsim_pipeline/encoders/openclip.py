@@ -19,6 +19,7 @@ from semsim_pipeline.encoders.network import (
     Recipe,
     absolute_checkpoint,
     facts_of,
+    spelled,
 )
 from semsim_pipeline.encoders.openclip_hub import described
 from semsim_pipeline.encoders.openclip_names import TABLE, Published
@@ -140,9 +141,8 @@ def _resolve_spec(name: str) -> NetworkEncoder:
             + f" A local checkpoint ends in {', '.join(SUFFIXES)}."
         )
     repo, filename = _published_file(name, arch, published)
-    return _encoder(
-        name, _recipe(arch, published), HubWeights(repo=repo, filenames=filename, local_spelling=spell(arch))
-    )
+    weights = HubWeights(repo=repo, filenames=filename, local_spelling=_spell_alike(arch, published))
+    return _encoder(name, _recipe(arch, published), weights)
 
 
 def _local(name: str, arch: str, path: Path) -> NetworkEncoder:
@@ -150,7 +150,17 @@ def _local(name: str, arch: str, path: Path) -> NetworkEncoder:
         raise MissingPathError(
             f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {spell(arch)!r}."
         )
-    return _encoder(name, _recipe(arch, _common_preprocessing(arch)), LocalWeights(path=path))
+    return _encoder(name, _local_recipe(arch), LocalWeights(path=path))
+
+
+def _local_recipe(arch: str) -> Recipe:
+    return _recipe(arch, _common_preprocessing(arch))
+
+
+def _spell_alike(arch: str, published: Mapping[str, Any]) -> str:
+    """How a local copy of published weights is named, "" where that name would mean another recipe: other weights of
+    the architecture want another mean, or these want OpenAI's activation, and a checkpoint does not say so."""
+    return spell(arch) if _recipe(arch, published) == _local_recipe(arch) else ""
 
 
 def _common_preprocessing(arch: str) -> dict[str, Any]:
@@ -169,9 +179,10 @@ def _published_file(name: str, arch: str, published: Mapping[str, Any]) -> tuple
     """(repository, file names to try) of open_clip's `org/name/` or `org/name/file`."""
     repo, _, filename = str(published.get("hf_hub", "")).rpartition("/")
     if not repo:
+        alike = _spell_alike(arch, published)
         raise WrongCallError(
             f"The weights of {name!r} are published outside Hugging Face ({published.get('url', 'nowhere')}): "
-            f"download them and name the file as {spell(arch)!r}."
+            + (f"download them and name the file as {alike!r}." if alike else "choose another tag.")
         )
     if not filename:
         return repo, (SAFE_NAME, TORCH_NAME)
@@ -192,12 +203,8 @@ def _hub_model(name: str, repo: str, revision: str) -> NetworkEncoder:
     """
     model, preprocessing = described(name, repo, revision)
     recipe = replace(recipe_of(f"{HUB_MARK}{repo}", model, preprocessing), config=json.dumps(model, sort_keys=True))
-    weights = HubWeights(
-        repo=repo,
-        filenames=(SAFE_NAME, TORCH_NAME),
-        local_spelling=f"{PREFIX}ARCH//path/to/{SAFE_NAME}",
-        revision=revision,
-    )
+    # No spelling of a local copy: the description lies in the repository.
+    weights = HubWeights(repo=repo, filenames=(SAFE_NAME, TORCH_NAME), revision=revision)
     return _encoder(name, recipe, weights)
 
 
@@ -223,7 +230,7 @@ def encoder_of(published: Published) -> NetworkEncoder:
         dim=published.dim,
         quick_gelu=published.quick_gelu,
     )
-    weights = HubWeights(repo=published.repo, filenames=(SAFE_NAME, TORCH_NAME), local_spelling=spell(published.arch))
+    weights = HubWeights(repo=published.repo, filenames=(SAFE_NAME, TORCH_NAME), local_spelling=spelled(published.name))
     facts = facts_of(
         recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
     )

@@ -6,10 +6,9 @@ part of the fingerprint: rows of two precisions never share a set.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal
 
-from semsim_pipeline.encoders.checkpoint import SUFFIXES
+from semsim_pipeline.encoders.checkpoint import SUFFIXES, names_a_file
 from semsim_pipeline.errors import UnknownNameError, did_you_mean
 
 Precision = Literal["float32", "bfloat16"]
@@ -30,16 +29,10 @@ def split_precision(name: str) -> tuple[str, Precision | None]:
     ('open_clip:ViT-B-32//data/a+b/w.safetensors', None)
     """
     plain, mark, written = name.rpartition(MARK)
-    if not mark or "/" in written or written.endswith(SUFFIXES) or _is_file(name):
+    if not mark or "/" in written or written.endswith(SUFFIXES) or names_a_file(name):
         return name, None
     if written not in PRECISIONS:
         raise UnknownNameError(
             f"{did_you_mean('precision', written, PRECISIONS)} It is written after the name: {plain + MARK + 'bf16'!r}."
         )
     return plain, PRECISIONS[written]
-
-
-def _is_file(name: str) -> bool:
-    """Whether the path of `family:ARCH/PATH`, or of `family:PATH`, exists as written."""
-    _, colon, rest = name.partition(":")
-    return bool(colon) and any(path and Path(path).expanduser().is_file() for path in (rest, rest.partition("/")[2]))

@@ -2,6 +2,10 @@
 
 Pillow widens its filter when it shrinks, so that 600x450 noise becomes grey at 64 px; a resize without that
 (OpenCV's cubic, torch's interpolate by default) keeps the noise and shifts every score that is computed from it.
+
+A large JPEG may arrive decoded at a half, a quarter or an eighth (`datasets.decode`), of both sides exactly: the sizes
+computed here, and with them the part of the picture that is kept, are then those of the whole. What it changes besides
+is in docs/sources.md.
 """
 
 from __future__ import annotations

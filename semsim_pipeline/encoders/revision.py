@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 from semsim_pipeline.encoders.base import Encoder
-from semsim_pipeline.encoders.checkpoint import SUFFIXES
+from semsim_pipeline.encoders.checkpoint import SUFFIXES, names_a_file
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import WrongCallError
@@ -28,7 +27,7 @@ def split_revision(name: str) -> tuple[str, str | None]:
     ('timm:resnet18//data/me@work/w.safetensors', None)
     """
     plain, mark, revision = name.rpartition(MARK)
-    if not mark or name.endswith(SUFFIXES) or _is_file(name):
+    if not mark or name.endswith(SUFFIXES) or names_a_file(name):
         return name, None
     if not plain or not REVISION.fullmatch(revision):
         raise WrongCallError(
@@ -48,9 +47,3 @@ def at_revision(encoder: Encoder, revision: str, *, name: str) -> NetworkEncoder
     return replace(
         encoder, name=name, weights=weights, facts=replace(encoder.facts, name=name, weights=weights.in_words())
     )
-
-
-def _is_file(name: str) -> bool:
-    _, colon, rest = name.partition(":")
-    _, slash, path = rest.partition("/")
-    return bool(colon and slash and path) and Path(path).expanduser().is_file()

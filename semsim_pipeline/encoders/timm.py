@@ -20,6 +20,7 @@ from semsim_pipeline.encoders.network import (
     Recipe,
     absolute_checkpoint,
     facts_of,
+    spelled,
 )
 from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec, crop_scale
 from semsim_pipeline.encoders.timm_names import TABLE, Published
@@ -50,7 +51,7 @@ def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
     arch = recipe.arch.partition(".")[0]
     with bare_parameters():
         module: torch.nn.Module = timm.create_model(
-            recipe.arch, pretrained=False, num_classes=0, **_size_argument(recipe), **_pool_argument(recipe)
+            recipe.arch, pretrained=False, num_classes=0, **size_argument(recipe), **pool_argument(recipe)
         )
     convert = getattr(
         importlib.import_module(timm.models.model_entrypoint(arch).__module__), "checkpoint_filter_fn", None
@@ -69,7 +70,7 @@ def build_features(recipe: Recipe, path: Path) -> torch.nn.Module:
     return module
 
 
-def _size_argument(recipe: Recipe) -> dict[str, Any]:
+def size_argument(recipe: Recipe) -> dict[str, Any]:
     """`img_size` where the recipe departs from the published size; convolutional networks do not take the argument."""
     import timm
 
@@ -78,7 +79,7 @@ def _size_argument(recipe: Recipe) -> dict[str, Any]:
     return {} if config is None or side == config.input_size[1] else {"img_size": side}
 
 
-def _pool_argument(recipe: Recipe) -> dict[str, Any]:
+def pool_argument(recipe: Recipe) -> dict[str, Any]:
     """timm's name of the pooling, where the recipe names one: its default averages DINOv3's patches."""
     return {"global_pool": "token"} if recipe.pooling == CLASS_TOKEN else {}
 
@@ -159,7 +160,7 @@ def encoder_of(published: Published) -> NetworkEncoder:
         dim=published.dim,
         channels_last=published.channels_last,
     )
-    weights = HubWeights(repo=f"timm/{published.arch}", filenames=FILENAMES, local_spelling=spell(published.arch))
+    weights = HubWeights(repo=f"timm/{published.arch}", filenames=FILENAMES, local_spelling=spelled(published.name))
     facts = facts_of(
         recipe, name=published.name, weights=weights, about={"licence": published.licence, "source": published.source}
     )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.encoders.cuda_feed import CudaFeed, CudaMemory
 from semsim_pipeline.encoders.device_batches import FIRST, DeviceBatches, HostMemory
+from semsim_pipeline.encoders.exact_float32 import exact_float32, has_exact_medium
 from semsim_pipeline.encoders.preprocess import resize_image
 from semsim_pipeline.errors import UnusableWeightsError
 from semsim_pipeline.heap import return_freed_memory
@@ -28,39 +29,6 @@ MOST_DRIFT = 1e-6
 MOST_BF16_DRIFT = 1e-3
 """The same between bfloat16 and float32, above which the network is refused: its rows would be another encoder's."""
 DRIFT_IMAGES = 2
-
-
-class FastMatmul:
-    """The global matmul precision set to `medium` while any thread is inside, and put back when the last one leaves.
-
-    On AMD, torch's default float32 goes through MKL at half speed; `medium` lets oneDNN do it (measured here: 1.5x on
-    ViT-S/16 at 1 - cos = 1e-12). The setting belongs to the process: hence the count of users.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._inside = 0
-        self._before = "highest"
-
-    @contextmanager
-    def __call__(self) -> Iterator[None]:
-        import torch
-
-        with self._lock:
-            if self._inside == 0:
-                self._before = torch.get_float32_matmul_precision()
-                torch.set_float32_matmul_precision("medium")
-            self._inside += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._inside -= 1
-                if self._inside == 0:
-                    torch.set_float32_matmul_precision(self._before)
-
-
-fast_matmul = FastMatmul()
 
 
 class OneThreadEach:
@@ -104,8 +72,8 @@ class NetworkRuntime:
     """A `LoadedEncoder` around a network that maps normalised float32 [b, 3, H, W] to [b, d].
 
     It is `Parallel`: on a CPU each lane computes with one thread; on CUDA lanes take turns, the copies of one beside
-    the arithmetic of another, in batches that grow to what the device takes. At float32, that throughout, on
-    CPU and on CUDA (where TF32 is switched off while it runs). At bfloat16, weights and activations are cast as a whole
+    the arithmetic of another, in batches that grow to what the device takes. At float32, that throughout, on CPU and
+    on CUDA, whatever the process has set (`exact_float32`). At bfloat16, weights and activations are cast as a whole
     (autocast would cast the weights again for every batch); pixels are normalised in float32 before, rows are float32.
 
     module: weights float32; it is taken over, not copied. name: for the error.
@@ -148,9 +116,11 @@ class NetworkRuntime:
                     f"{name!r} departs from float32 by 1 - cosine = {departs:.1e} on a trial batch, where "
                     f"{MOST_BF16_DRIFT:.0e} is allowed: these weights do not bear bfloat16. Name it without '+bf16'."
                 )
-        elif not cuda:
+        elif not cuda and has_exact_medium():
             self._fast = True
-            self._fast = drift(plain, self.encode(trial)) <= MOST_DRIFT
+            with exact_float32.alone():
+                tried = self.encode(trial)
+            self._fast = drift(plain, tried) <= MOST_DRIFT
         if cuda:
             self._batches.grow(self._feed, self._trial_batch)
 
@@ -179,7 +149,8 @@ class NetworkRuntime:
 
     @property
     def uses_fast_matmul(self) -> bool:
-        """Whether the faster float32 passed the check at start-up (never at bfloat16); no part of a fingerprint."""
+        """Whether the faster float32 is one here and passed the check at start-up (never at bfloat16); no part of a
+        fingerprint."""
         return self._fast
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -210,10 +181,9 @@ class NetworkRuntime:
 
         with ExitStack() as stack:
             stack.enter_context(torch.inference_mode())
-            if self._device.type == "cuda":
-                stack.enter_context(_exact_cuda())
-            elif self._fast:
-                stack.enter_context(fast_matmul())
+            # At bfloat16 a CPU has nothing to hold; cuDNN's choices are fixed at either precision.
+            if self._dtype == torch.float32 or self._device.type == "cuda":
+                stack.enter_context(exact_float32(fast=self._fast))
             features = self._module(self._normalised(pixels))
             # CoCa's tower also gives its tokens; the pooled embedding comes first.
             pooled: torch.Tensor = features[0] if isinstance(features, tuple) else features
@@ -243,12 +213,3 @@ def drift(plain: NDArray[np.float32], fast: NDArray[np.float32]) -> float:
     if not (np.isfinite(a).all() and np.isfinite(b).all() and (scale > 0).all()):
         return float("inf")
     return float(np.max(1.0 - (a * b).sum(axis=1) / scale))
-
-
-@contextmanager
-def _exact_cuda() -> Iterator[None]:
-    """Convolutions in plain float32: cuDNN's default is TF32, whose 10-bit mantissa drifts by 1e-3."""
-    import torch
-
-    with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-        yield

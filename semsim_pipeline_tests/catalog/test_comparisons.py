@@ -108,6 +108,10 @@ def test_encoders_are_all_unless_named_and_come_one_after_the_other(read: Read) 
         ("mini:/w/x.safetensors", "mini:/w/x.safetensors"),
         ("mini:w/x.pt+bf16", "mini:{here}/w/x.pt+bf16"),
         ("mini", "mini"),
+        ("dinov2-s-14/w/x.safetensors", "dinov2-s-14/{here}/w/x.safetensors"),
+        ("dinov2-s-14/w/x+bf16", "dinov2-s-14/{here}/w/x+bf16"),
+        ("dinov2-s-14//w/a:b.pt", "dinov2-s-14//w/a:b.pt"),
+        ("open_clip:hf-hub:owner/name.bin", "open_clip:hf-hub:owner/name.bin"),
     ],
 )
 def test_a_checkpoint_lies_where_the_catalogue_sees_it(read: Read, written: str, means: str) -> None:

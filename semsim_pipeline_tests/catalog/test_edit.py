@@ -359,6 +359,15 @@ def test_the_packaged_catalogue_can_be_edited(home: Path) -> None:
     assert sorted(diff(home, text)) == sorted([*(f"+  {each}" for each in added), *(f"-  {each}" for each in removed)])
 
 
+@pytest.mark.parametrize("written", ["mini:w/x.pt", "mini:w/x.pt+bf16", "mini/w/x.pt", "dinov2-s-14/w/x+bf16"])
+def test_a_checkpoint_is_the_one_that_is_meant_here(home: Path, tmp_path: Path, written: str) -> None:
+    (tmp_path / "w").mkdir()
+    for name in ("x.pt", "x"):
+        (tmp_path / "w" / name).touch()
+    add_encoder(home, "f", written)
+    assert load_catalog(home).encoders["f"] == written.replace("w/x", f"{tmp_path}/w/x")
+
+
 def test_the_errors_are_wrong_calls(home: Path) -> None:
     with pytest.raises(UnknownNameError) as caught:
         remove_dataset(home, "nothing")

@@ -18,6 +18,8 @@ datasets:
 encoders:
   a: classical
   own: timm:resnet18/w.safetensors   # a checkpoint beside the file
+  copy: dinov2-s-14/w.safetensors+bf16
+  small: mini:w.safetensors
 comparisons:
   d:
     across: digits
@@ -153,4 +155,11 @@ def test_the_experiments_ask_what_was_published() -> None:
     cifake = read_catalog(PACKAGED / "cifake.yaml")
     assert set(cifake.encoders.values()) == {"clip-vit-b-32", "dinov2-s-14"}
     assert [len(each.pairs) for each in cifake.comparisons.values()] == [2, 20]
-    assert len(read_catalog(PACKAGED / "cifake_offline.yaml").pairs) == 45 + 1 + 10
+    offline = read_catalog(PACKAGED / "cifake_offline.yaml")
+    assert {(name, tuple(each.encoders), len(each.pairs)) for name, each in offline.comparisons.items()} == {
+        ("real-classes-unseen", ("mini", "classical"), 90),
+        ("real-vs-fake-unseen", ("mini", "classical"), 20),
+        ("real-classes", ("classical",), 45),
+        ("real-vs-fake-overall", ("classical",), 1),
+        ("real-vs-fake", ("classical",), 10),
+    }

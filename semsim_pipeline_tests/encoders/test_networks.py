@@ -198,7 +198,7 @@ def test_dinov2s_position_embeddings_are_resampled_as_timm_does(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["swin-t", "inception-v3", "dinov2-b-14"])
+@pytest.mark.parametrize("name", ["swin-t", "inception-v3", pytest.param("dinov2-b-14", marks=pytest.mark.nightly)])
 def test_shipped_timm_names_equal_timm(name: str, tmp_path: Path, images: list[NDArray[np.uint8]]) -> None:
     import timm
     import torch

@@ -70,7 +70,10 @@ def test_the_constructor_run_alone_builds_the_towers_of_create_model() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("arch", TOWERS)
+@pytest.mark.parametrize(
+    "arch",
+    [pytest.param(arch, marks=[] if arch == "ViT-B-32-quickgelu" else pytest.mark.nightly) for arch in TOWERS],
+)
 def test_the_loader_equals_create_model_to_the_bit(arch: str, tmp_path: Path) -> None:
     """In a process where open_clip was not imported before the tower was built, as a user's is."""
     code = f"""

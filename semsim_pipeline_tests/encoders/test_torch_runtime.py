@@ -8,37 +8,54 @@ import pytest
 
 from semsim_pipeline.encoders import torch_runtime
 from semsim_pipeline.encoders.base import Parallel
+from semsim_pipeline.encoders.exact_float32 import ExactFloat32
 from semsim_pipeline.encoders.network import NetworkEncoder
 from semsim_pipeline.encoders.resolve import resolve_encoder
-from semsim_pipeline.encoders.torch_runtime import drift, fast_matmul, one_thread_each
+from semsim_pipeline.encoders.torch_runtime import drift, one_thread_each
 
 
-def test_the_matmul_setting_is_put_back_also_from_threads() -> None:
-    import torch
+class WithoutSettings(ExactFloat32):
+    """Sets nothing: on a processor with AMX the real `medium` would leave convolutions in bfloat16 in this process."""
 
-    before = torch.get_float32_matmul_precision()
-
-    def inside(_: int) -> str:
-        with fast_matmul():
-            return torch.get_float32_matmul_precision()
-
-    with ThreadPoolExecutor(4) as pool:
-        assert set(pool.map(inside, range(200))) == {"medium"}
-    assert torch.get_float32_matmul_precision() == before
-    with pytest.raises(RuntimeError, match="boom"), fast_matmul():
-        raise RuntimeError("boom")
-    assert torch.get_float32_matmul_precision() == before
+    def _multiply(self) -> None:
+        pass
 
 
 def test_the_fast_way_is_left_where_it_drifts(timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     encoder = resolve_encoder(f"timm:test_vit/{timm_checkpoint}")
     assert isinstance(encoder, NetworkEncoder)
     before = encoder.fingerprint()
+    monkeypatch.setattr(torch_runtime, "has_exact_medium", lambda: True)
+    monkeypatch.setattr(torch_runtime, "exact_float32", WithoutSettings())
     monkeypatch.setattr(torch_runtime, "drift", lambda plain, fast: 1e-5)
     assert not encoder.load().uses_fast_matmul
     monkeypatch.setattr(torch_runtime, "drift", lambda plain, fast: 0.0)
     assert encoder.load().uses_fast_matmul
     assert encoder.fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("found", "exact"),
+    [
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": False}, True),
+        ({"architecture": "x86_64", "avx512_bf16": True, "amx_bf16": True}, False),
+        ({"architecture": "aarch64", "bf16": True}, False),
+        (None, False),
+    ],
+)
+def test_the_fast_way_is_not_tried_where_it_is_bfloat16(
+    found: dict[str, object] | None, exact: bool, timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    if found is None:  # torch before 2.10
+        monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
+    else:
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert torch_runtime.has_exact_medium() == exact
+    monkeypatch.setattr(torch_runtime, "drift", lambda plain, fast: 0.0)
+    monkeypatch.setattr(torch_runtime, "exact_float32", WithoutSettings())
+    assert resolve_encoder(f"timm:test_vit/{timm_checkpoint}").load().uses_fast_matmul == exact  # type: ignore[attr-defined]
 
 
 def test_loading_leaves_torchs_random_state_alone(timm_checkpoint: Path) -> None:
