@@ -8,7 +8,10 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 def classes_json(table: ClassTable | None, reason: str | None) -> dict[str, Json]:
-    """`{"classes": …}`, or nothing where there was nothing to tell classes by."""
+    """`{"classes": …}`, or nothing where there was nothing to tell classes by.
+
+    `tables_reason` and `frechet_distance_reason` are there only where a table is null, or cells of it are.
+    """
     if table is None:
         return {} if reason is None else {"classes": {"status": "not_computed", "reason": reason}}
     columns = table.columns
@@ -26,6 +29,8 @@ def classes_json(table: ClassTable | None, reason: str | None) -> dict[str, Json
             "mean_floor": table.mean_floor,
             "left_out": {"reference": list(table.left_out_reference), "candidate": list(table.left_out_candidate)},
             "exact": table.exact,
+            **({} if table.tables_reason is None else {"tables_reason": table.tables_reason}),
+            **({} if table.gaussians_reason is None else {"frechet_distance_reason": table.gaussians_reason}),
         }
     }
 

@@ -1,6 +1,7 @@
-"""Published values checked on this machine: the sets are embedded, and the published quantity is computed of them.
+"""What others published, checked on this machine: values of pairs of sets, and rows of single images.
 
-Only that quantity: five mean cosines need one pass over the embeddings, not five score cards.
+Of a pair, only the published quantity is computed: five mean cosines need one pass over the embeddings, not five score
+cards. Of an image, the row that the publisher's own code gives, from the description beside the weights.
 """
 
 from __future__ import annotations
@@ -8,6 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from semsim_pipeline.catalog import Catalog, Comparison, Pair, Published, open_named
 from semsim_pipeline.comparison.published import Beside
@@ -15,7 +20,8 @@ from semsim_pipeline.comparison.selected import SelectedView, select_from_datase
 from semsim_pipeline.comparison.sets import open_sets
 from semsim_pipeline.datasets.resolve import DatasetView
 from semsim_pipeline.datasets.views import View
-from semsim_pipeline.encoders.network import ensure_weights
+from semsim_pipeline.encoders.network import NetworkEncoder, ensure_weights
+from semsim_pipeline.encoders.publisher import has_publisher, publishers_rows
 from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.extract.run import embed_view
@@ -25,6 +31,11 @@ from semsim_pipeline.store.embedding_set import EmbeddingSet
 
 QUANTITIES = {"mean_cosine": mean_cosine}
 """What can be checked; a metric of the whole score card is compared by `semsim rescore` on its catalogue."""
+
+TEST_IMAGES = ("astronaut", "chelsea", "coffee")
+"""RGB images that scikit-image ships (in the public domain): a person, a cat, a cup; 512 x 512 and wider."""
+LEAST_COSINE: Mapping[str, float] = MappingProxyType({"float32": 0.9999, "bfloat16": 0.999})
+"""By the encoder's precision: how near our row is to the publisher's. Resampling may differ by two grey levels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +59,23 @@ class Checked:
     candidate: str
     n: tuple[int, int]
     beside: Beside
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedImage:
+    """One image's row by the publisher's code and by ours. cosine: of the two, -1..1. least: that agrees."""
+
+    encoder: str
+    fingerprint: str
+    image: str
+    code: str
+    cosine: float
+    least: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two rows point the same way."""
+        return self.cosine >= self.least
 
 
 def verify_published(catalog: Catalog, wanted: Wanted, home: Path, progress: Progress) -> Iterator[Checked]:
@@ -83,6 +111,49 @@ def verify_published(catalog: Catalog, wanted: Wanted, home: Path, progress: Pro
                 n=(selected[one].n, selected[other].n),
                 beside=Beside(published=published, ours=QUANTITIES[published.metric](sets[one], sets[other])),
             )
+
+
+def verify_images(catalog: Catalog, wanted: Wanted) -> Iterator[CheckedImage]:
+    """Each test image under each wanted encoder of the catalogue's pairs whose weights lie in a repository on the hub.
+
+    Of `wanted`, only `encoder` counts. Memory: one model at a time, the publisher's with its text tower.
+    Raises MissingWeightsError, UnusableWeightsError, MissingLibraryError.
+    """
+    from skimage import data
+
+    images: list[NDArray[np.uint8]] = [getattr(data, name)() for name in TEST_IMAGES]
+    used = {pair.encoder for pair in catalog.pairs.values()}
+    for alias, name in catalog.encoders.items():
+        if alias not in used or wanted.encoder not in {None, alias, name}:
+            continue
+        encoder = resolve_encoder(name)
+        if not isinstance(encoder, NetworkEncoder) or not has_publisher(encoder):
+            continue
+        ensure_weights(encoder)
+        # Ours first: it refuses a checkpoint with code in it, whatever the publisher's library would do.
+        loaded = encoder.load()
+        ours = np.concatenate([loaded.encode(loaded.preprocess(image)[None]) for image in images])
+        del loaded
+        theirs = publishers_rows(encoder, images)
+        fingerprint = encoder.fingerprint()
+        for image, one, other in zip(TEST_IMAGES, ours, theirs, strict=True):
+            yield CheckedImage(
+                encoder=encoder.name,
+                fingerprint=fingerprint,
+                image=image,
+                code=encoder.recipe.library,
+                cosine=_cosine(one, other),
+                least=LEAST_COSINE[encoder.recipe.precision],
+            )
+
+
+def _cosine(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    """In float64, -1..1. NaN, which agrees with nothing, where a row is zero or not finite, or the widths differ."""
+    if one.shape != other.shape:
+        return float("nan")
+    a, b = one.astype(np.float64), other.astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return float(a @ b / np.sqrt((a @ a) * (b @ b)))
 
 
 def _jobs(catalog: Catalog, wanted: Wanted) -> Mapping[tuple[str, str], list[tuple[Pair, Comparison, Published]]]:

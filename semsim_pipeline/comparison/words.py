@@ -7,7 +7,7 @@ from typing import get_args
 
 from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.metrics.base import Group, MetricFacts, metric_facts
-from semsim_pipeline.metrics.class_table import MatchedClasses
+from semsim_pipeline.metrics.class_table import ClassTable, MatchedClasses
 from semsim_pipeline.metrics.verdict import ALPHA, DIFFERENT_YET_ALIKE
 from semsim_pipeline.records import MetricValue
 
@@ -90,7 +90,15 @@ def classes_markdown(result: Comparison) -> list[str]:
         f"| {'–' if match.frechet_distance is None else number(match.frechet_distance)} |"
         for match in result.classes.matches
     ]
-    return ["\n".join([*head, *rows])]
+    said = gaussians_line(result.classes)
+    return ["\n".join([*head, *rows]), *([] if said is None else [said])]
+
+
+def gaussians_line(table: ClassTable) -> str | None:
+    """Why the column of Fréchet distances of the matched classes has gaps; None where it has none."""
+    if table.gaussians_reason is None or all(match.frechet_distance is not None for match in table.matches):
+        return None
+    return f"No Fréchet distance: {table.gaussians_reason}."
 
 
 def _cell(text: str) -> str:

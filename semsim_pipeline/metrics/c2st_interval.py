@@ -34,18 +34,24 @@ def training_noise(rows: Floats, labels: NDArray[np.int64], weights: Floats) -> 
 def auc_interval(auc: float, variance: float, noise: float, sizes: tuple[int, int]) -> tuple[float, float]:
     """The interval, on the logit scale; within [0, 1], contains the AUC.
 
-    variance: DeLong's, which takes the scores as given. Where there is nothing to learn, every pair of folds counts
+    variance: DeLong's, by unit, which takes the scores as given. sizes: independent images a side (copies and images of
+    one group count once), at least two. Where there is nothing to learn, every pair of folds counts
     twice (each is the other's training set), so the true variance is twice that; where the classifier is all signal
     it is that. Between, √noise of it is added: found by simulation. Student's t of the smaller side's n - 1.
-    Of an AUC of exactly 0 or 1 nothing is known but the number of images: Wilson's end at that number.
-    Source: DeLong 1988; Bengio & Grandvalet 2004 on folds. Checked: `benchmarks/simulation_study.py`.
+    Of an AUC of exactly 0 or 1 nothing is known but that number: Wilson's end at it.
+    Scores that all tie (of a set and itself) have no spread, which is no certainty either: Mann & Whitney's variance
+    for equal distributions stands in.
+    Source: DeLong 1988; Mann & Whitney 1947; Bengio & Grandvalet 2004 on folds.
+    Checked: `benchmarks/simulation_study.py`.
     """
     from scipy.stats import t
 
     small = min(sizes)
-    if not 0 < auc < 1 or variance <= 0:
+    if not 0 < auc < 1:
         end = small / (small + Z_95 * Z_95)
-        return (end, 1.0) if auc >= 1 else (0.0, 1 - end) if auc <= 0 else (auc, auc)
+        return (end, 1.0) if auc >= 1 else (0.0, 1 - end)
+    if variance <= 0:
+        variance = (sum(sizes) + 1) / (12 * sizes[0] * sizes[1])
     centre = math.log(auc / (1 - auc))
     half = float(t.ppf(0.975, small - 1)) * math.sqrt(variance * (1 + math.sqrt(noise))) / (auc * (1 - auc))
     low, high = (1 / (1 + math.exp(-end)) if end > -700 else 0.0 for end in (centre - half, centre + half))

@@ -54,6 +54,7 @@ class ClassTable:
     for clusters. sizes: images. similarities, frechet_distances: [r][c], None where undefined or not computed; empty
     above 2,500 cells. matches: one-to-one, the least total MMD², in the reference's order. left_out_*: classes
     without two independent images. exact: False where random features stand for the kernel (mostly within 0.02).
+    tables_reason: why there are no tables of all classes. gaussians_reason: why W² is not there for all of them.
     """
 
     clustered: bool
@@ -68,6 +69,8 @@ class ClassTable:
     left_out_reference: tuple[str, ...]
     left_out_candidate: tuple[str, ...]
     exact: bool
+    tables_reason: str | None = None
+    gaussians_reason: str | None = None
 
     @property
     def mean_similarity(self) -> float:
@@ -125,7 +128,7 @@ def class_table(pair: Pair, bandwidth: float, kappa: float | None, *, clusters: 
     if not np.isfinite([similarities[i, j] for i, j in matched]).any():
         raise TooFewSamplesError("the classes share only pairs of one group, which never count")
     split = [_split(side, each, rows) for side, each, rows in zip(_sides(pair), labels, kept, strict=True)]
-    distances = _gaussian_distances(split[0], split[1], matched)
+    distances, dear = _gaussian_distances(split[0], split[1], matched)
     names = [tuple(each.names[i] for i in rows) for each, rows in zip(labels, kept, strict=True)]
     whole = similarities.size <= MOST_CELLS
     return ClassTable(
@@ -152,6 +155,8 @@ def class_table(pair: Pair, bandwidth: float, kappa: float | None, *, clusters: 
         left_out_reference=_without(labels[0], kept[0]),
         left_out_candidate=_without(labels[1], kept[1]),
         exact=means.exact,
+        tables_reason=None if whole else _too_many(*similarities.shape),
+        gaussians_reason=dear,
     )
 
 
@@ -174,18 +179,28 @@ def _split(side: EmbeddedSet, labels: Labels, classes: NDArray[np.intp]) -> list
 
 def _gaussian_distances(
     reference: Sequence[EmbeddedSet], candidate: Sequence[EmbeddedSet], matched: Sequence[tuple[int, int]]
-) -> Floats:
-    """Squared Gaussian W² [r, c]: of all classes, or of the matched ones, or of none, as the work allows; else NaN."""
+) -> tuple[Floats, str | None]:
+    """Squared Gaussian W² [r, c]: of all classes, or of the matched ones, or of none, as the work allows; else NaN.
+    And where it is not of all, why."""
     out = np.full((len(reference), len(candidate)), np.nan)
     width = min(reference[0].dim, max(len(each) for each in (*reference, *candidate)))
     every = [(i, j) for i in range(len(reference)) for j in range(len(candidate))]
-    for cells in (every, list(matched)):
+    reason = None
+    for cells, left in ((every, "only the matched ones have it"), (list(matched), "none was computed")):
         if len(cells) * float(width) ** 3 <= MOST_GAUSSIAN_WORK:
             for i, j in cells:
                 if min(len(reference[i]), len(candidate[j])) >= 2:
                     out[i, j] = frechet_distance(reference[i], candidate[j])
             break
-    return out
+        reason = (
+            f"the Gaussian distances of all {len(reference):,} × {len(candidate):,} classes in {width:,} dimensions "
+            f"would cost too much: {left}"
+        )
+    return out, reason
+
+
+def _too_many(rows: int, columns: int) -> str:
+    return f"{rows:,} × {columns:,} classes have more than {MOST_CELLS:,} cells: only the matched pairs are kept"
 
 
 def _without(labels: Labels, kept: NDArray[np.intp]) -> tuple[str, ...]:

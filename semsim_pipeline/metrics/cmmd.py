@@ -20,6 +20,8 @@ from semsim_pipeline.metrics.base import (
     Pair,
 )
 from semsim_pipeline.metrics.blocks import Kernel, Tile, inner_product_tiles, tile_rows
+from semsim_pipeline.metrics.unit_pairs import UNKNOWN, mean_apart
+from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
 SIGMA = 10.0
@@ -171,11 +173,13 @@ def cmmd(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int 
     return SCALE * max(0.0, math.exp((centre - 1) / WIDTH) * (linear / WIDTH + quadratic / (2 * WIDTH**2) + rest))
 
 
-def cmmd_null(reference: EmbeddedSet, candidate: EmbeddedSet) -> float:
+def cmmd_null(reference: EmbeddedSet, candidate: EmbeddedSet) -> float | None:
     """Expected CMMD of two samples of one distribution: 1000·(1 - E k)(1/n + 1/m), from the diagonal alone.
 
     E k is taken within each side over different rows, to second order in the exponent (1e-6 relative).
-    0 for a side of one row, whose spread is unknown.
+    Where images come in groups or copies, pairs of one unit count like the diagonal: the mean of k over all n² pairs
+    less the mean over pairs of different units takes the place of (1 - E k)/n. None where a side is one such unit;
+    0 for a side of one row, whose spread is unknown. Cost: see `company_sum`.
     """
     total = 0.0
     for side in (reference, candidate):
@@ -184,16 +188,30 @@ def cmmd_null(reference: EmbeddedSet, candidate: EmbeddedSet) -> float:
         first = 1 - float(moments.mean @ moments.mean)
         second = 2 * first - 1 + float(np.einsum("ij,ij->", moments.second, moments.second))
         apart = max(0.0, first / WIDTH - second / (2 * WIDTH**2))
-        total += apart / (n - 1) if n > 1 else 0.0
+        if own_units(side).units == n:
+            total += apart / (n - 1) if n > 1 else 0.0
+            continue
+        between = mean_apart(side, apart * n / (n - 1), side.unit_at, _apart)
+        if between is None:
+            return None
+        # A V-statistic's expectation is a squared length; only noise brings its estimate below 0.
+        total += max(0.0, between - apart)
     return SCALE * total
+
+
+def _apart(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 - k of two blocks of unit rows."""
+    return np.asarray(-np.expm1((left @ right.T - 1) / WIDTH))
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """CMMD with its expectation under one distribution; see `cmmd` for what it raises."""
+    null = cmmd_null(pair.reference, pair.candidate)
     return {
         "cmmd": MetricValue(
             value=cmmd(pair.reference, pair.candidate, working_memory=pair.working_memory),
-            null=cmmd_null(pair.reference, pair.candidate),
+            null=null,
+            reason=UNKNOWN if null is None else None,
         )
     }
 

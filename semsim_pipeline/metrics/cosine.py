@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import TILE_ROWS
-from semsim_pipeline.metrics.base import METRICS, NO_GROUP, Z_95, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.unit_pairs import where_independent
 from semsim_pipeline.records import Background, MetricValue, not_computed
 
 MEMO = ("cosine", "directions")
@@ -64,37 +65,6 @@ def mean_cosine(reference: EmbeddedSet, candidate: EmbeddedSet) -> float:
     Raises InvalidEmbeddingsError on a zero row. Memory: one block. Checked against: scikit-learn (1e-12).
     """
     return float(directions_of(reference).mean @ directions_of(candidate).mean)
-
-
-def mean_cosine_interval(reference: EmbeddedSet, candidate: EmbeddedSet) -> tuple[float, float] | None:
-    """95 % interval of the mean cosine; None where a side has fewer than two independent images.
-
-    The delete-one jackknife of both sides in closed form (the statistic is linear in each side's rows, so it is the
-    variance of the rows' projections on the other side's mean): ± 1.96·√(s²_A/n + s²_B/m). Rows of one group are
-    deleted together.
-    """
-    parts = [_projection_variance(reference, candidate), _projection_variance(candidate, reference)]
-    if parts[0] is None or parts[1] is None:
-        return None
-    centre, half = mean_cosine(reference, candidate), Z_95 * math.sqrt(parts[0] + parts[1])
-    low, high = np.clip((centre - half, centre + half), -1.0, 1.0)  # both ends: rounding alone passes 1
-    return float(low), float(high)
-
-
-def _projection_variance(side: EmbeddedSet, other: EmbeddedSet) -> float | None:
-    """Variance of the mean of a side's projections on the other side's mean, over independent images."""
-    toward = directions_of(other).mean
-    projections = np.concatenate([_unit_block(side, i, j) @ toward for i, j in _unit_blocks(side)])
-    projections -= projections.mean()
-    if side.group_codes is not None:
-        loose = projections[side.group_codes == NO_GROUP]
-        tied = side.group_codes != NO_GROUP
-        _, label = np.unique(side.group_codes[tied], return_inverse=True)
-        projections = np.concatenate([loose, np.bincount(label, weights=projections[tied])])
-    count = len(projections)
-    if count < 2:
-        return None
-    return float(projections @ projections) * count / (count - 1) / len(side) ** 2
 
 
 def pooled_within(reference: Directions, candidate: Directions) -> float | None:
@@ -160,19 +130,23 @@ def _centred(background: Background | None, reference: Directions, candidate: Di
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """All three cosines of a pair; InvalidEmbeddingsError on a zero row."""
+    from semsim_pipeline.metrics.cosine_interval import interval_reason, mean_cosine_interval
+
     a, b = directions_of(pair.reference), directions_of(pair.candidate)
     cross = mean_cosine(pair.reference, pair.candidate)
     within = {"within_reference": a.within, "within_candidate": b.within}
-    return {
+    found = {
         "mean_cosine": MetricValue(
             value=min(1.0, max(-1.0, cross)),
             interval=mean_cosine_interval(pair.reference, pair.candidate),
             null=pooled_within(a, b),
+            reason=interval_reason(pair.reference, pair.candidate),
             detail={name: value for name, value in within.items() if value is not None},
         ),
         "relative_cosine": _relative(cross, a, b),
         "centred_cosine": _centred(pair.background, a, b),
     }
+    return {name: where_independent(value, pair) for name, value in found.items()}
 
 
 FACTS = (

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
+from semsim_pipeline.arrays import TILE_ROWS
 from semsim_pipeline.errors import TooFewSamplesError
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
 from semsim_pipeline.metrics.gaussians import FrechetParts, gaussian_of, parts_between
 from semsim_pipeline.metrics.noise_floor import noise_floor
+from semsim_pipeline.metrics.unit_pairs import UNKNOWN
+from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
 
@@ -41,15 +45,61 @@ def pair_parts(pair: Pair) -> FrechetParts:
     return found
 
 
+UNIT_SUMS = ("frechet", "squared unit sums")
+
+
+def mean_noise(side: EmbeddedSet, trace: float) -> float | None:
+    """E‖μ̂ - μ‖², by how much a side's mean misses the true one: tr S/n where all n images are independent.
+
+    Else Σ‖s_u‖²/(n² - Σ n_u²) over units (groups, copies), s_u being the sum of a unit's n_u rows around the set's
+    mean: right in expectation for units of one size, to Σ n_u²/n² of itself for others, and tr S/n where all n_u are 1.
+    None where a side is one unit.
+    trace: tr S with ddof = 1. Memory: one block of rows.
+    """
+    n = len(side)
+    _, unit, sizes = np.unique(own_units(side).unit, return_inverse=True, return_counts=True)
+    if len(sizes) == n:
+        return trace / n
+    free = n * n - int((sizes * sizes).sum())
+    if not free:
+        return None
+    known = side.memo.get(UNIT_SUMS)  # each pair asks again, and one that was met before touches no row
+    if not isinstance(known, float):
+        known = side.memo[UNIT_SUMS] = _squared_unit_sums(side, unit.reshape(-1))
+    return known / free
+
+
+def _squared_unit_sums(side: EmbeddedSet, unit: NDArray[np.intp]) -> float:
+    """Σ‖s_u‖², s_u being the sum of a unit's rows around the set's mean. Memory: one block of rows."""
+    n, mean = len(side), gaussian_of(side).mean
+    order = np.argsort(unit, kind="stable")
+    total, carried, last = 0.0, np.zeros(side.dim), int(unit[order[0]])
+    for start in range(0, n, TILE_ROWS):
+        places = order[start : start + TILE_ROWS]
+        codes = unit[places]
+        starts = np.flatnonzero(np.r_[True, np.diff(codes) != 0])
+        sums = np.add.reduceat(side.rows[places].astype(np.float64) - mean, starts, axis=0)
+        if codes[0] == last:
+            sums[0] += carried
+        else:
+            total += float(carried @ carried)
+        total += float(np.einsum("ij,ij->", sums[:-1], sums[:-1]))
+        carried, last = sums[-1], int(codes[-1])
+    return total + float(carried @ carried)
+
+
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """The distance and its two parts; see `frechet_parts` for what it raises, `noise_floor` for the nulls."""
     parts, permuted = pair_parts(pair), noise_floor(pair)
     traces = {"trace_reference": parts.trace_reference, "trace_candidate": parts.trace_candidate}
-    # E‖μ₁-μ₂‖² = tr S (1/n + 1/m) for two samples of one distribution: the part of the bias that has a closed form.
-    floor = parts.trace_reference / len(pair.reference) + parts.trace_candidate / len(pair.candidate)
+    floors = (
+        mean_noise(pair.reference, parts.trace_reference),
+        mean_noise(pair.candidate, parts.trace_candidate),
+    )
+    floor = None if floors[0] is None or floors[1] is None else floors[0] + floors[1]
     return {
         "frechet_distance": MetricValue(value=parts.total, null=permuted.distance, detail=traces),
-        "frechet_mean_term": MetricValue(value=parts.mean_term, null=floor),
+        "frechet_mean_term": MetricValue(value=parts.mean_term, null=floor, reason=UNKNOWN if floor is None else None),
         "frechet_covariance_term": MetricValue(
             value=parts.covariance_term,
             null=permuted.covariance_term,

@@ -29,7 +29,7 @@ MIN_UNITS = 40
 
 
 MOST_KEPT = 32 << 20
-"""Bytes of one side's halves that are kept for its other pairs: all of them up to d = 590."""
+"""Bytes of one side's halves that are kept for its other pairs: all of them up to d = 590, quarters up to 1,024."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,8 @@ def quarters(side: EmbeddedSet, seed: int) -> NDArray[np.int64]:
 
 
 def _halves(side: EmbeddedSet, seed: int) -> list[Gaussian]:
-    """The Gaussians of a set's six halves; kept with the set, for its other pairs, while they are few enough bytes."""
+    """The Gaussians of a set's six halves; kept with the set for its other pairs while they are few enough bytes, else
+    the moments of its quarters, which they are made of."""
     key = ("frechet_infinity", "halves", str(seed))
     kept = side.memo.get(key)
     if isinstance(kept, list):
@@ -67,11 +68,26 @@ def _halves(side: EmbeddedSet, seed: int) -> list[Gaussian]:
     if min(sizes[list(half)].sum() for half in HALVES) < side.dim:
         found = [gaussian_where((side, np.isin(part, half))) for half in HALVES]
     else:
-        moments = [moments_where(side, part == quarter) for quarter in range(QUARTERS)]
+        moments = _quarter_moments(side, part, seed)
         found = [Gaussian.from_moments(functools.reduce(Moments.merge, (moments[q] for q in half))) for half in HALVES]
     # Each also keeps its factor, as large again, once it was asked for.
     if 2 * sum(half.nbytes for half in found) <= MOST_KEPT:
         side.memo[key] = found
+        side.memo.pop(_quarters_key(seed), None)
+    return found
+
+
+def _quarters_key(seed: int) -> tuple[str, ...]:
+    return ("frechet_infinity", "quarters", str(seed))
+
+
+def _quarter_moments(side: EmbeddedSet, part: NDArray[np.int64], seed: int) -> list[Moments]:
+    kept = side.memo.get(_quarters_key(seed))
+    if isinstance(kept, list):
+        return kept
+    found = [moments_where(side, part == quarter) for quarter in range(QUARTERS)]
+    if sum(quarter.scatter.nbytes for quarter in found) <= MOST_KEPT:
+        side.memo[_quarters_key(seed)] = found
     return found
 
 
@@ -86,7 +102,7 @@ def frechet_infinity(pair: Pair) -> Extrapolation:
     with a flat spectrum, part of the bias stays (half of it at n = 0.4·d, eigenvalues falling as 1/i): too large then,
     never beyond the plain distance. With a spectrum such as encoders have (1/i²) it is gone at n = 0.4·d as well.
     Raises: TooFewSamplesError below 40 independent images a side; UndefinedMetricError as `frechet_parts` does.
-    Cost: six distances at half size; one pass a set, not a pair, up to d = 590. Memory: 12·d²·8 bytes a side, or
+    Cost: six distances at half size; one pass a set, not a pair, up to d = 1,024. Memory: 12·d²·8 bytes a side, or
     3·n·d·8 where n < 2·d.
     Source: Chong & Forsyth 2020. Checked against: torch-fidelity and numpy.polyfit
     on the same halves (1e-9), known distances of Gaussians.

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import weakref
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import Embeddings
 from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
@@ -19,6 +21,8 @@ from semsim_pipeline.metrics.base import (
     Pair,
 )
 from semsim_pipeline.metrics.blocks import Kernel, Tile, cross_sum, largest_square, tile_rows, within_sum
+from semsim_pipeline.metrics.unit_pairs import UNKNOWN, mean_apart
+from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
 WITHIN, CROSS = ("kid", "within"), ("kid", "cross")
@@ -99,6 +103,14 @@ def _cross_mean(reference: EmbeddedSet, candidate: EmbeddedSet, working_memory: 
     return keep_cross(reference, candidate, cross_sum(*rows, cubic_kernel(reference.dim), tile=tile))
 
 
+def kernel_means(
+    reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY
+) -> tuple[float, float, float]:
+    """Mean kernel within the reference and within the candidate (i ≠ j), and across; kept with the sets."""
+    cross = _cross_mean(reference, candidate, working_memory)
+    return _within_mean(reference, working_memory), _within_mean(candidate, working_memory), cross
+
+
 def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> float:
     """Unbiased squared MMD under ((x·y)/d + 1)³, on all rows as given (no subsets, sizes may differ).
 
@@ -114,19 +126,54 @@ def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int =
         if len(side) < 2:
             raise TooFewSamplesError(f"needs at least 2 images a side; {word} has {len(side)}")
     with np.errstate(over="ignore", invalid="ignore"):
-        cross = _cross_mean(reference, candidate, working_memory)
-        value = _within_mean(reference, working_memory) + _within_mean(candidate, working_memory) - 2 * cross
+        within_reference, within_candidate, cross = kernel_means(reference, candidate, working_memory=working_memory)
+        value = within_reference + within_candidate - 2 * cross
     if not math.isfinite(value):
         raise UndefinedMetricError("The cubes of the inner products overflow float64; scale the embeddings down.")
     return value
 
 
+def kid_null(
+    reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY
+) -> float | None:
+    """Expected KID of two samples of one distribution that come in the same groups and copies as these sides do.
+
+    0 where all images are independent. Else what pairs of one unit add to each side's mean over all its pairs: that
+    mean less the mean over pairs of different units, which has the cross mean's expectation. None where a side is one
+    unit. Holds for means over subsets of rows as well: they meet pairs of one unit equally often.
+    Raises: as `kid`. Cost: see `company_sum`, and nothing where all images are independent.
+    """
+    total = 0.0
+    for side in (reference, candidate):
+        if own_units(side).units == len(side):
+            continue
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = _within_mean(side, working_memory)
+            apart = mean_apart(side, mean, partial(_float64_rows, side), _cubes)
+        if apart is None or not math.isfinite(mean - apart):
+            return None
+        total += mean - apart
+    return total
+
+
+def _float64_rows(side: EmbeddedSet, places: NDArray[np.intp]) -> NDArray[np.float64]:
+    return side.rows[places].astype(np.float64)
+
+
+def _cubes(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.asarray(cubic_kernel(left.shape[1])(left @ right.T), np.float64)
+
+
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
-    """KID on all rows; see `kid` for what it raises."""
-    from semsim_pipeline.metrics.kid_interval import kid_interval
+    """KID on all rows; see `kid` for what it raises. The reason says why there is no interval, or of what it is."""
+    from semsim_pipeline.metrics.kid_interval import interval_reason, kid_interval
 
     value = kid(pair.reference, pair.candidate, working_memory=pair.working_memory)
-    return {"kid": MetricValue(value=value, interval=kid_interval(pair, value), null=0.0)}
+    interval = kid_interval(pair, value)
+    null = kid_null(pair.reference, pair.candidate, working_memory=pair.working_memory)
+    said = [interval_reason(pair, interval), UNKNOWN if null is None else None]
+    reason = "; ".join(each for each in said if each) or None
+    return {"kid": MetricValue(value=value, interval=interval, null=null, reason=reason)}
 
 
 METRICS.add(

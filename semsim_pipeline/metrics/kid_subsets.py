@@ -20,8 +20,9 @@ from semsim_pipeline.metrics.base import (
     Pair,
 )
 from semsim_pipeline.metrics.blocks import cross_sum, inner_product_tiles, tile_rows, within_sum
-from semsim_pipeline.metrics.kid import KernelTotal, cubic_kernel, keep_cross, keep_within, working_rows
+from semsim_pipeline.metrics.kid import KernelTotal, cubic_kernel, keep_cross, keep_within, kid_null, working_rows
 from semsim_pipeline.metrics.resampling import content_order, set_code
+from semsim_pipeline.metrics.unit_pairs import UNKNOWN
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
 
@@ -195,7 +196,9 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
     """100 subsets of 1,000; detail: `subset_std`, which is not a standard error."""
     found = subsets_of(pair)
     detail = {"subset_std": found.std, "subsets": float(SUBSETS), "subset_size": float(SUBSET_SIZE)}
-    return {"kid_subsets_mean": MetricValue(value=found.mean, null=0.0, detail=detail)}
+    null = kid_null(pair.reference, pair.candidate, working_memory=pair.working_memory)
+    reason = UNKNOWN if null is None else None
+    return {"kid_subsets_mean": MetricValue(value=found.mean, null=null, detail=detail, reason=reason)}
 
 
 METRICS.add(

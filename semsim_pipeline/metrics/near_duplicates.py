@@ -1,8 +1,8 @@
 """Near duplicates: candidate images with a twin in the reference that is not the same file, found in two ways.
 
-By embedding: closer to a reference image than reference images ever are to each other. By perceptual hash: the same
-picture resized, compressed again or brightened. The first sees what the encoder sees and always names a few by chance;
-the second needs the images, not the rows, and names next to none.
+By embedding: closer to a reference image than 99.9 % of the reference's images are to their nearest. By perceptual
+hash: the same picture resized, compressed again or brightened. The first sees what the encoder sees and always names a
+few by chance; the second needs the images, not the rows, and names next to none.
 """
 
 from __future__ import annotations

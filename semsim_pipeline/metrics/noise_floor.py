@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from semsim_pipeline.errors import TooFewSamplesError, UndefinedMetricError
-from semsim_pipeline.metrics.base import Pair
-from semsim_pipeline.metrics.gaussians import gaussian_where, parts_between
+from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.gaussians import Gaussian, gaussian_where, moments_where, parts_between
+from semsim_pipeline.metrics.moments import Moments
 from semsim_pipeline.metrics.resampling import permutation_swaps
 from semsim_pipeline.metrics.units import layout_of
 
@@ -16,6 +19,11 @@ FEWEST_PERMUTATIONS, MOST_PERMUTATIONS = 2, 20
 SETTLED_BY = 256
 """Permutations × directions: a distance is a sum over min(n, m, d) directions, so the more of them there are, the
 fewer permutations settle its mean."""
+
+MOST_KEPT = 32 << 20
+"""Bytes of one side's relabelled moments that are kept for its other pairs: two permutations' up to d = 1,024."""
+
+Part = tuple[EmbeddedSet, NDArray[np.bool_]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +56,11 @@ def noise_floor(pair: Pair) -> NoiseFloor:
     distributions; where the sides differ, their gap counts as spread of the pool, which raises the floor of a
     distance a little. Not a quantile: half of all equal pairs lie above it. Units (copies, groups) move whole, and
     copies on both sides add nothing to a floor. Computed once per pair; the permutations are the p-value's first.
-    Cost: twice the distance itself where min(n, m, d) > 127; more permutations only where they are small.
-    Memory: four d × d matrices and one block of rows, or (n + m)·d·8 bytes where n < d.
+    Cost: twice the distance itself where min(n, m, d) > 127; more permutations only where they are small. Which of a
+    side's images go over depends on how many units the other has, so their moments serve all partners of one size and
+    no row is read again: except where the sides share images, and where a side has fewer images than d (its rows are
+    smaller than moments).
+    Memory: four d × d matrices and one block of rows, or (n + m)·d·8 bytes where n < d; at most 32 MiB a side kept.
     """
     key = ("noise_floor",)
     found = pair.memo.get(key)
@@ -62,12 +73,14 @@ def noise_floor(pair: Pair) -> NoiseFloor:
 def _measure(pair: Pair) -> NoiseFloor:
     a, b = pair.reference, pair.candidate
     columns = range(permutations_for(len(a), len(b), a.dim))
-    swaps = permutation_swaps(a, b, layout_of(a, b), pair.seed, columns)
+    layout = layout_of(a, b)
+    swaps = permutation_swaps(a, b, layout, pair.seed, columns)
+    fitted = _gaussian if layout.sides_independent else gaussian_where
     rows: list[tuple[float, float, float, float]] = []
     for column in columns:
         from_a, from_b = (side[:, column].astype(bool) for side in (swaps.reference, swaps.candidate))
         try:
-            left, right = gaussian_where((a, ~from_a), (b, from_b)), gaussian_where((b, ~from_b), (a, from_a))
+            left, right = fitted((a, ~from_a), (b, from_b)), fitted((b, ~from_b), (a, from_a))
             parts = parts_between(left, right)
             rows.append((parts.total, parts.covariance_term, parts.overlap, right.effective_rank / left.effective_rank))
         except (TooFewSamplesError, UndefinedMetricError):
@@ -77,3 +90,26 @@ def _measure(pair: Pair) -> NoiseFloor:
         return NoiseFloor(distance=None, covariance_term=None, overlap=None, rank_ratio=None)
     distance, covariance_term, overlap, rank_ratio = (float(mean) for mean in np.mean(rows, axis=0))
     return NoiseFloor(distance=distance, covariance_term=covariance_term, overlap=overlap, rank_ratio=rank_ratio)
+
+
+def _gaussian(stay: Part, come: Part) -> Gaussian:
+    """`gaussian_where` of both, the same bit for bit, of moments that the sets keep."""
+    if sum(int(chosen.sum()) for _, chosen in (stay, come)) < stay[0].dim:
+        return gaussian_where(stay, come)
+    return Gaussian.from_moments(_moments(*stay).merge(_moments(*come)))
+
+
+def _moments(side: EmbeddedSet, chosen: NDArray[np.bool_]) -> Moments:
+    """Moments of a set's marked rows, kept with it by which rows they are; the oldest give way."""
+    key = ("noise_floor", "moments")
+    kept = side.memo.get(key)
+    if not isinstance(kept, dict):
+        kept = side.memo[key] = {}
+    name = hashlib.blake2b(np.packbits(chosen).tobytes(), digest_size=16).digest()
+    found = kept.pop(name, None)
+    if not isinstance(found, Moments):
+        found = moments_where(side, chosen)
+    kept[name] = found
+    while len(kept) * found.scatter.nbytes > MOST_KEPT:
+        del kept[next(iter(kept))]
+    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,7 @@ from semsim_pipeline.metrics.clouds import (
 )
 from semsim_pipeline.metrics.radii import kth_squares
 from semsim_pipeline.metrics.support_interval import share_interval
+from semsim_pipeline.metrics.unit_pairs import nearly_independent
 from semsim_pipeline.metrics.units import own_units
 from semsim_pipeline.records import MetricValue
 
@@ -232,20 +233,27 @@ def coverage_null(n: int, m: int, k: int = DEFAULT_K) -> float:
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
-    """All four at k = 5; see `precision_recall_density_coverage`."""
-    from semsim_pipeline.metrics.relabelled import support_floor
+    """All four at k = 5; see `precision_recall_density_coverage`.
+
+    Density and coverage have closed forms beside them where the images are nearly independent. Balls of images in
+    groups or copies are filled by their own company: what equal sets show is then measured, as for the other two.
+    """
+    from semsim_pipeline.metrics.relabelled import beside, support_floor
 
     found, floor = support_of(pair), support_floor(pair)
     n, m = own_units(pair.reference).units, own_units(pair.candidate).units
+    sizes = (len(pair.reference), len(pair.candidate))
+    precision = MetricValue(value=found.precision, interval=share_interval(found.precision, m, n))
+    recall = MetricValue(value=found.recall, interval=share_interval(found.recall, n, m))
+    density, coverage = MetricValue(value=found.density), MetricValue(value=found.coverage)
+    alone = nearly_independent(pair)
     return {
-        "precision": MetricValue(
-            value=found.precision, interval=share_interval(found.precision, m, n), null=floor.precision
-        ),
-        "recall": MetricValue(value=found.recall, interval=share_interval(found.recall, n, m), null=floor.recall),
-        "density": MetricValue(value=found.density, null=1.0),
-        "coverage": MetricValue(
-            value=found.coverage, null=coverage_null(len(pair.reference), len(pair.candidate), DEFAULT_K)
-        ),
+        "precision": beside(floor, precision, floor.precision, sizes),
+        "recall": beside(floor, recall, floor.recall, sizes),
+        "density": replace(density, null=1.0) if alone else beside(floor, density, floor.density, sizes),
+        "coverage": replace(coverage, null=coverage_null(*sizes, DEFAULT_K))
+        if alone
+        else beside(floor, coverage, floor.coverage, sizes),
     }
 
 

@@ -15,9 +15,10 @@ from semsim_pipeline.metrics.base import (
     Pair,
 )
 from semsim_pipeline.metrics.prdc import DEFAULT_K, coverage_null, share_inside, support_of
-from semsim_pipeline.metrics.relabelled import support_floor
+from semsim_pipeline.metrics.relabelled import SupportFloor, beside, support_floor
 from semsim_pipeline.metrics.resampling import content_order, set_code
-from semsim_pipeline.records import MetricValue
+from semsim_pipeline.metrics.unit_pairs import nearly_independent
+from semsim_pipeline.records import MetricValue, not_computed
 from semsim_pipeline.seeding import generator
 
 MOST_DRAWS = 10
@@ -85,19 +86,33 @@ def precision_recall_matched(pair: Pair, *, k: int = DEFAULT_K) -> tuple[float, 
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
-    """All three at k = 5. coverage_over_null: coverage ÷ `coverage_null`, 1 expected for equal distributions."""
-    coverage = support_of(pair).coverage
+    """All three at k = 5. coverage_over_null: coverage ÷ what equal distributions show, so 1 expected for those."""
     precision, recall = precision_recall_matched(pair)
-    null = coverage_null(len(pair.reference), len(pair.candidate))
     small, large = sorted([len(pair.reference), len(pair.candidate)])
     draws = draws_for(large, small) if large > small else 0
     detail = {"size": float(small), "draws": float(draws)}
-    floor = support_floor(pair).matched
+    floor = support_floor(pair)
     return {
-        "precision_matched": MetricValue(value=precision, null=floor, detail=detail),
-        "recall_matched": MetricValue(value=recall, null=floor, detail=detail),
-        "coverage_over_null": MetricValue(value=coverage / null, null=1.0, detail={"coverage_null": null}),
+        "precision_matched": beside(floor, MetricValue(value=precision, detail=detail), floor.matched, (small, small)),
+        "recall_matched": beside(floor, MetricValue(value=recall, detail=detail), floor.matched, (small, small)),
+        "coverage_over_null": _over_null(pair, floor),
     }
+
+
+def _over_null(pair: Pair, floor: SupportFloor) -> MetricValue:
+    """Coverage over `coverage_null`; over the measured floor where images come in groups or copies, which fill their
+    own balls. Not computed where equal sets of such images cover nothing."""
+    sizes = (len(pair.reference), len(pair.candidate))
+    if nearly_independent(pair):
+        null = coverage_null(*sizes)
+        return MetricValue(value=support_of(pair).coverage / null, null=1.0, detail={"coverage_null": null})
+    if not floor.coverage:
+        return not_computed(
+            "undefined: images come in groups or copies that fill their own balls, so that equal sets cover nothing "
+            "of each other either"
+        )
+    row = MetricValue(value=support_of(pair).coverage / floor.coverage, detail={"coverage_null": floor.coverage})
+    return beside(floor, row, 1.0, sizes)
 
 
 def _matched_facts(name: str, meaning: str) -> MetricFacts:

@@ -24,6 +24,7 @@ from semsim_pipeline.metrics.neighbors import (
     own_neighbours,
 )
 from semsim_pipeline.metrics.radii import kth_of, kth_squares
+from semsim_pipeline.metrics.unit_pairs import where_independent
 from semsim_pipeline.records import MetricValue, not_computed
 
 DEFAULT_K = 10
@@ -102,6 +103,7 @@ def nn_distance_ratio(
     Ratio in [0, ∞): about 1 for one distribution and equal sizes, 0 for copies, large for sets that lie apart.
     Raises: TooFewSamplesError with fewer than two reference images; UndefinedMetricError where half of the reference
     has a copy (the median within is 0). Memory: one tile and a short list a row.
+    Source: Alaa 2022 asks of each image which of the two distances is shorter; here their medians are divided.
     Checked against: scikit-learn NearestNeighbors (1e-12).
     """
     within = np.sqrt(kth_squares(reference, 1, working_memory=working_memory))[cloud_of(reference).inverse]
@@ -116,20 +118,21 @@ def nn_distance_ratio(
 
 
 def compute(pair: Pair) -> Mapping[str, MetricValue]:
-    """Both; a ratio that is undefined, or mixing with too few images, leaves the other one standing."""
+    """Both; a ratio that is undefined, or mixing with too few images, leaves the other one standing.
+
+    Neither has a null where images come in groups or copies: an image's nearest are then mostly its own company.
+    """
     rows: dict[str, MetricValue] = {}
     try:
         mixing = knn_mixing(pair.reference, pair.candidate, working_memory=pair.working_memory)
-        rows["knn_mixing"] = MetricValue(
-            value=mixing.pooled, null=1.0, detail={"reference": mixing.reference, "candidate": mixing.candidate}
-        )
+        detail = {"reference": mixing.reference, "candidate": mixing.candidate}
+        rows["knn_mixing"] = where_independent(MetricValue(value=mixing.pooled, null=1.0, detail=detail), pair)
     except TooFewSamplesError as refusal:
         rows["knn_mixing"] = not_computed(str(refusal))
     try:
         ratio, across, within = nn_distance_ratio(pair.reference, pair.candidate, working_memory=pair.working_memory)
-        rows["nn_distance_ratio"] = MetricValue(
-            value=ratio, null=1.0, detail={"median_candidate_to_reference": across, "median_within_reference": within}
-        )
+        detail = {"median_candidate_to_reference": across, "median_within_reference": within}
+        rows["nn_distance_ratio"] = where_independent(MetricValue(value=ratio, null=1.0, detail=detail), pair)
     except (TooFewSamplesError, UndefinedMetricError) as refusal:
         rows["nn_distance_ratio"] = not_computed(str(refusal))
     return rows
@@ -164,7 +167,7 @@ METRICS.add(
                 rotation_invariant=True,
                 min_samples=2,
                 meaning="Distance from candidate images to the reference, in steps between reference neighbours.",
-                source="median nearest-neighbour distances, self excluded",
+                source="Alaa 2022 (the two distances of authenticity), as a ratio of medians",
             ),
         ),
         compute=compute,

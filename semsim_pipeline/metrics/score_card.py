@@ -16,7 +16,7 @@ from semsim_pipeline.metrics.large_sets import compares_all_pairs, for_pairs, wi
 from semsim_pipeline.metrics.shared_passes import share_passes
 from semsim_pipeline.records import MetricValue, not_computed
 
-SCORE_VERSION = 5
+SCORE_VERSION = 9
 """Raised with every change of what a score says (a value, a caution beside it): stored scores of another version are
 computed again."""
 

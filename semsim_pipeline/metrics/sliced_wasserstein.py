@@ -115,6 +115,7 @@ def sliced_wasserstein(
     differ: the quantile functions are compared exactly, without interpolation or thinning. The error is of the finite
     number of directions, as if they were independent (they do better), and not of the images.
     Grows as about 1/√d of the Wasserstein distance. Range [0, ∞); 0 for a set and itself.
+    Not of per-set statistics alone, unlike cosines and Fréchet distances: large sets' rows are read for every pair.
     Raises: UndefinedMetricError where squares overflow. Memory: `working_memory`, and n·4,096 bytes kept a set while
     that is below 8 MB. Source: Rabin 2011; Bonneel 2015; orthogonal directions: Rowland 2019.
     Checked against: POT's ot.sliced.sliced_wasserstein_distance on its own directions (1e-9).

@@ -119,6 +119,22 @@ def own_units(side: EmbeddedSet) -> SideUnits:
     return found
 
 
+def too_few_units(units: tuple[int, int], fewest: int) -> str | None:
+    """Why a value stands without an interval, for want of independent images a side; None where there are enough.
+
+    units: of the reference and of the candidate.
+    """
+    short = [
+        f"{word} has {found}" for word, found in zip(("reference", "candidate"), units, strict=True) if found < fewest
+    ]
+    if not short:
+        return None
+    return (
+        f"there is no interval: it needs at least {fewest} independent images a side, and {' and '.join(short)} "
+        "(copies and images of one group count once)"
+    )
+
+
 def excluded_weight(left: SideUnits, right: SideUnits, wl: NDArray[np.uint8], wr: NDArray[np.uint8], *,
                     same: bool) -> NDArray[np.float64]:  # fmt: skip
     """Σ wl_i·wr_j over the pairs that are left out (equal content or equal group), per column: float64 [C].

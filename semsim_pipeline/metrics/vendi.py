@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import TILE_ROWS
 from semsim_pipeline.metrics.base import METRICS, EmbeddedSet, MetricFacts, MetricFamily, Pair
+from semsim_pipeline.metrics.unit_pairs import where_independent
 from semsim_pipeline.records import MetricValue
 from semsim_pipeline.seeding import generator
 
@@ -74,7 +75,7 @@ def compute(pair: Pair) -> Mapping[str, MetricValue]:
     return {
         "vendi_reference": MetricValue(value=vendi(pair.reference)),
         "vendi_candidate": MetricValue(value=vendi(pair.candidate)),
-        "vendi_ratio": MetricValue(value=candidate / reference, null=1.0, detail=matched),
+        "vendi_ratio": where_independent(MetricValue(value=candidate / reference, null=1.0, detail=matched), pair),
     }
 
 

@@ -13,6 +13,7 @@ from semsim_pipeline.comparison.words import (
     agreement_lines,
     classes_lines,
     evidence,
+    gaussians_line,
     interval_text,
     number,
     ordered_metrics,
@@ -46,7 +47,8 @@ class Row:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
     """One comparison with all that a template says of it. interval, floor, tested (the p-values): empty where there is
-    none to show. said: what its classes and the other encoders tell, a line each."""
+    none to show. said: what its classes and the other encoders tell, a line each. gaussians: why matched classes lack
+    their Fréchet distance, where they do."""
 
     result: Comparison
     scale: Scale | None
@@ -57,6 +59,7 @@ class Item:
     rows: tuple[Row, ...]
     pictures: tuple[Picture, ...]
     said: tuple[str, ...] = ()
+    gaussians: str | None = None
 
 
 def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
@@ -79,6 +82,7 @@ def item_of(result: Comparison, pictures: Sequence[Picture] = ()) -> Item:
             for facts, value in ordered_metrics(result)
         ),
         said=(*classes_lines(result), *agreement_lines(result)),
+        gaussians=None if result.classes is None else gaussians_line(result.classes),
         pictures=tuple(picture for picture in pictures if picture.name != DRAWN_BY_THE_PAGE),
     )
 

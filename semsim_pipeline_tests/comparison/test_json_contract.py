@@ -68,7 +68,13 @@ def _check_classes(found: Json) -> None:
         "status", "kind", "columns", "reference", "candidate", "similarity", "frechet_distance", "matches",
         "mean_similarity", "mean_floor", "left_out", "exact",
     }  # fmt: skip
-    assert set(found) == keys
+    reasons = {"tables_reason": "similarity", "frechet_distance_reason": "frechet_distance"}
+    assert keys <= set(found) <= keys | set(reasons)
+    for reason, table in reasons.items():
+        rows = found[table]
+        assert (rows is None or None in [cell for row in rows for cell in row]) == (
+            reason in found or "tables_reason" in found
+        ), table
     assert (found["kind"], found["columns"] is None) in {("labels", False), ("clusters", True)}
     sizes = []
     for side in ("reference", "candidate"):
@@ -82,6 +88,8 @@ def _check_classes(found: Json) -> None:
         has(match, {"reference": str, "candidate": str, "similarity": NUMBER, "floor": MAYBE,
                     "frechet_distance": MAYBE, "margin": MAYBE})  # fmt: skip
     for table in (found["similarity"], found["frechet_distance"]):
+        if table is None:
+            continue
         assert isinstance(table, list)
         assert [len(table), *{len(row) for row in table}] == sizes
 
@@ -143,6 +151,35 @@ def strict(text: str) -> object:
 
 def rows(seed: int, n: int = 150, scale: float = 1.0) -> NDArray[np.float64]:
     return 1 + scale * np.random.default_rng(seed).normal(size=(n, 6))
+
+
+@pytest.mark.parametrize(
+    ("work", "cells", "said"), [(3 * 6**3, 2500, "only the matched"), (1, 2500, "none was"), (1, 8, "none was")]
+)
+def test_what_a_table_of_classes_leaves_out_has_its_reason(
+    work: int, cells: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from semsim_pipeline.comparison.assess import EncoderIdentity, assess
+    from semsim_pipeline.comparison.words import classes_markdown
+    from semsim_pipeline.metrics import class_table
+    from semsim_pipeline.metrics.base import EmbeddedSet, Labels
+    from semsim_pipeline.report.page import render
+
+    labels = {"label": Labels.of(["x", "y", "z"] * 50)}
+    sides = [EmbeddedSet("s", rows(seed), labels=labels) for seed in (1, 2)]
+    monkeypatch.setattr(class_table, "MOST_GAUSSIAN_WORK", work)
+    monkeypatch.setattr(class_table, "MOST_CELLS", cells)
+    result = assess(*sides, EncoderIdentity(name="e", fingerprint="", background=BACKGROUND), permutations=99)
+    found = strict(json_text([result]))
+    check(found)
+    assert isinstance(found, dict)
+    assert (
+        f"all 3 × 3 classes in 6 dimensions would cost too much: {said}" in found["classes"]["frechet_distance_reason"]
+    )
+    assert ("tables_reason" in found["classes"]) is (cells == 8)
+    # Where the matched pairs are shown, only their own gaps are explained.
+    for shown in (render([result]), "\n".join(classes_markdown(result))):
+        assert ("No Fréchet distance: the Gaussian distances" in shown) is (said == "none was")
 
 
 def test_a_table_of_classes_is_an_optional_key_and_reads_back() -> None:

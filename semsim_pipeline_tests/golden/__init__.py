@@ -10,6 +10,8 @@ import numpy as np
 
 FOLDER = Path(__file__).parent
 CASES = ("shift", "null", "dups", "rankdef", "clusters")
+IDENTITY = "identity"
+"""The reference of `shift` against itself; it has values but no arrays of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,8 @@ class GoldenEntry:
 
 def inputs(case: str) -> tuple[np.ndarray, np.ndarray]:
     """(reference, candidate), float64 [n, d] and [m, d]."""
-    with np.load(FOLDER / f"{case}.npz") as stored:
-        return stored["reference"], stored["candidate"]
+    with np.load(FOLDER / f"{'shift' if case == IDENTITY else case}.npz") as stored:
+        return stored["reference"], stored["reference" if case == IDENTITY else "candidate"]
 
 
 def class_labels(case: str) -> tuple[np.ndarray, np.ndarray]:

@@ -73,6 +73,24 @@ def auc_and_delong(negatives: np.ndarray, positives: np.ndarray) -> tuple[float,
     return float(table.mean()), float(variance)
 
 
+def clustered_auc_variance(
+    negatives: np.ndarray, positives: np.ndarray, unit_negative: np.ndarray, unit_positive: np.ndarray
+) -> float:
+    """Obuchowski 1997's variance of the AUC by double loops, with a covariance across the sides of at least 0."""
+    psi = np.array([[1.0 if p > q else 0.5 if p == q else 0.0 for q in negatives] for p in positives])
+    auc = psi.mean()
+    total, covariance = 0.0, 0.0
+    for sums, units in ((psi.mean(axis=1), unit_positive), (psi.mean(axis=0), unit_negative)):
+        names = sorted(set(units.tolist()))
+        effects = [sum(s - auc for s, u in zip(sums, units, strict=True) if u == name) for name in names]
+        total += len(names) / (len(names) - 1) * sum(effect**2 for effect in effects) / len(units) ** 2
+    for name in set(unit_positive.tolist()) & set(unit_negative.tolist()):
+        covariance += (psi[unit_positive == name].mean(axis=1) - auc).sum() * (
+            psi[:, unit_negative == name].mean(axis=0) - auc
+        ).sum()
+    return float(total + 2 * max(0.0, covariance / len(positives) / len(negatives)))
+
+
 def mean_cosines(reference: np.ndarray, candidate: np.ndarray) -> tuple[float, float, float]:
     """(cross, within reference, within candidate), self-pairs left out, by double loops."""
 

@@ -12,7 +12,7 @@ from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.errors import DimensionMismatchError, InvalidEmbeddingsError
 from semsim_pipeline.metrics.base import EmbeddedSet, metric_facts
 from semsim_pipeline.metrics.score_card import score_card
-from semsim_pipeline_tests.metrics.test_contract import BACKGROUND, LARGE_A, NAMES, A, B, D, card, pair_of
+from semsim_pipeline_tests.metrics.test_contract import BACKGROUND, LARGE_A, NAMES, A, B, D, card, cloud, pair_of
 
 ON_UNIT_ROWS = {
     "mean_cosine", "relative_cosine", "centred_cosine", "similarity", "similarity_cs", "cmmd",
@@ -97,9 +97,24 @@ def test_two_identical_sets_are_exactly_one_and_all_of_it_is_called_a_copy() -> 
     assert found.similarity is not None
     assert found.similarity.raw == pytest.approx(1.0, abs=1e-12)
     assert found.metrics["c2st_auc"].value == 0.5
-    kid = found.metrics["kid"].value
-    assert kid is not None
-    assert kid < 0
+    kid = found.metrics["kid"]
+    assert kid.value is not None
+    assert kid.interval is not None
+    assert kid.interval[0] <= kid.value < 0 < kid.interval[1] < -2 * kid.value
+    assert "copies" in (kid.reason or "")
+
+
+@pytest.mark.parametrize("fresh", [1, 22, 60])
+def test_two_mostly_shared_sets_are_neither_certainly_apart_nor_infinitely_far(fresh: int) -> None:
+    found = card(A, np.concatenate([cloud(fresh, seed=9), A[fresh:]]))
+    for name in ("kid", "mean_cosine", "similarity", "c2st_auc"):
+        row = found[name]
+        assert row.interval is not None
+        assert row.value is not None
+        assert row.interval[0] <= row.value <= row.interval[1]
+    kid = found["kid"]
+    assert kid.interval is not None
+    assert kid.interval[0] <= 0 <= kid.interval[1] < 10
 
 
 def test_one_class_on_a_side_has_no_table_of_classes_and_no_complaint() -> None:

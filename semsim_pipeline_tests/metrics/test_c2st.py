@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from semsim_pipeline.errors import TooFewSamplesError
@@ -22,6 +22,63 @@ def rows(n: int, seed: int, centre: float = 0.0, d: int = 6) -> np.ndarray:
 def test_delong_equals_the_double_loop_with_ties(a: list[int], b: list[int]) -> None:
     found = delong(np.array(a, float), np.array(b, float))
     assert found == pytest.approx(oracles.auc_and_delong(np.array(a), np.array(b)), abs=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    a=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 6)), min_size=2, max_size=12),
+    b=st.lists(st.tuples(st.integers(0, 5), st.integers(4, 9)), min_size=2, max_size=12),
+)
+def test_delong_by_unit_equals_the_double_loop(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
+    (scores_a, units_a), (scores_b, units_b) = (np.array(list(zip(*side, strict=True))) for side in (a, b))
+    assume(min(len(set(units_a)), len(set(units_b))) > 1)
+    auc, variance = delong(scores_a.astype(float), scores_b.astype(float), (units_a, units_b))
+    assert auc == pytest.approx(oracles.auc_and_delong(scores_a, scores_b)[0], abs=1e-12)
+    expected = oracles.clustered_auc_variance(scores_a, scores_b, units_a, units_b)
+    assert variance == pytest.approx(expected, abs=1e-12)
+
+
+def test_where_each_score_is_a_unit_the_variance_is_delongs_bit_for_bit() -> None:
+    a, b = np.random.default_rng(0).normal(size=(2, 40))
+    assert delong(a, b, (np.arange(40), np.arange(40) + 40)) == delong(a, b)
+
+
+def burst_rows(seed: int, bursts: int, frames: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    return np.asarray(
+        np.repeat(rng.normal(size=(bursts, 4)), frames, axis=0) + rng.normal(size=(bursts * frames, 4)) * 0.3
+    )
+
+
+def test_bursts_of_one_distribution_hold_one_half() -> None:
+    held = []
+    for seed in range(40):
+        a, b = (
+            EmbeddedSet(name, burst_rows(2 * seed + side, 30, 10), groups=[f"{name}{i // 10}" for i in range(300)])
+            for side, name in enumerate("ab")
+        )
+        low, high = c2st(a, b).interval
+        held.append(low <= 0.5 <= high)
+    # Counting frames held it in 0.4 of them.
+    assert np.mean(held) >= 0.9
+
+
+def test_copies_make_the_interval_no_narrower() -> None:
+    a, b = rows(60, 0), rows(50, 1, 0.4)
+    plain, copied = (
+        c2st(EmbeddedSet("a", np.repeat(a, times, axis=0)), EmbeddedSet("b", np.repeat(b, times, axis=0)))
+        for times in (1, 8)
+    )
+    # Eight times the weight of the data against the penalty: another classifier, by a little.
+    width = plain.interval[1] - plain.interval[0]
+    assert copied.interval[1] - copied.interval[0] == pytest.approx(width, rel=0.1)
+
+
+def test_a_set_and_itself_are_not_certain_to_be_alike() -> None:
+    a = rows(60, 0)
+    low, high = c2st(EmbeddedSet("a", a), EmbeddedSet("b", a.copy())).interval
+    assert low < 0.45
+    assert high > 0.55
 
 
 def test_above_2000_rows_a_seeded_sample_is_used_and_said() -> None:

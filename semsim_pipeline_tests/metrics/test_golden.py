@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
 from semsim_pipeline.metrics.cmmd import cmmd
@@ -16,9 +19,11 @@ from semsim_pipeline.metrics.prdc import coverage_null, improved_precision_recal
 from semsim_pipeline.metrics.proximity import knn_mixing
 from semsim_pipeline.metrics.score_card import score_card
 from semsim_pipeline.metrics.shape import covariance_overlap, effective_rank_ratio
+from semsim_pipeline.metrics.similarity import similarity_of
 from semsim_pipeline.metrics.sliced_wasserstein import sliced_wasserstein
 from semsim_pipeline.metrics.vendi import vendi
-from semsim_pipeline_tests.golden import CASES, GoldenEntry, entries, inputs
+from semsim_pipeline.records import Background
+from semsim_pipeline_tests.golden import CASES, IDENTITY, GoldenEntry, entries, inputs
 
 
 def sides(case: str, *, first: bool = False) -> tuple[EmbeddedSet, EmbeddedSet]:
@@ -48,6 +53,21 @@ def test_frechet_of_rank_deficient_sides_is_exact_where_sqrtm_is_off() -> None:
     exact = entries("rankdef", "frechet_exact")[0]
     assert found.total == close(exact, "total")
     assert found.trace_root == close(exact, "tr_sqrt")
+
+
+def test_frechet_of_rank_deficient_sides_is_a_number_where_pot_s_is_none() -> None:
+    [pot] = [entry for entry in entries("rankdef", "frechet") if entry.by.startswith("POT")]
+    # Its root of a singular product takes the root of an eigenvalue that rounding made negative.
+    assert math.isnan(pot.value["value"])
+    found = frechet_parts(*sides("rankdef"))
+    assert all(map(math.isfinite, (found.total, found.mean_term, found.trace_root)))
+    assert found.total == close(entries("rankdef", "frechet_exact")[0], "total")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_frechet_is_not_what_newton_and_schulz_stop_at(case: str) -> None:
+    [piq] = [entry for entry in entries(case, "frechet") if "Newton" in entry.by]
+    assert piq.value["value"] - frechet_parts(*sides(case)).total > 1e-6
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -80,6 +100,21 @@ def test_improved_precision_recall_of_kynkaanniemi(case: str) -> None:
     precision, recall = improved_precision_recall(*sides(case), k=3)
     entry = next(e for e in entries(case, "precision_recall_k3") if "torch-fidelity" in e.by)
     assert (precision, recall) == (close(entry, "precision"), close(entry, "recall"))
+
+
+def test_recall_does_not_take_the_reference_s_own_radii_for_a_tie_as_piq_does() -> None:
+    a, b = inputs("dups")
+    wrong = next(e for e in entries("dups", "precision_recall_k3") if "piq" in e.by)
+    across = cdist(a, b)
+    radius = {name: np.sort(cdist(side, side), axis=1)[:, 3] for name, side in (("real", a), ("generated", b))}
+    within = across <= radius["generated"]
+    # Ten rows are on both sides: a reference row lies as far from a copy as from the original, its own third neighbour.
+    mistaken = within | np.isclose(across, radius["real"][:, None])
+    assert float(mistaken.any(axis=1).mean()) == pytest.approx(wrong.value["recall"], rel=1e-6)
+    for found in (improved_precision_recall(*sides("dups"), k=3)[1],
+                  precision_recall_density_coverage(*sides("dups"), k=3).recall):  # fmt: skip
+        assert found == within.any(axis=1).mean()
+        assert wrong.value["recall"] - found == pytest.approx(1 / 300, rel=1e-5)
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -212,3 +247,39 @@ def test_shape(case: str) -> None:
     ranks = spread.value["A_effective_rank"], spread.value["B_effective_rank"]
     assert effective_rank_ratio(a, b) == pytest.approx(ranks[1] / ranks[0], rel=spread.rel)
     assert effective_rank_ratio(b, a) == pytest.approx(ranks[0] / ranks[1], rel=spread.rel)
+
+
+@pytest.mark.parametrize("case", ["shift", "null", "clusters"])
+def test_the_headline_of_stored_kernel_means(case: str) -> None:
+    a, b = sides(case)
+    checked = entries(case, "cauchy_schwarz_similarity")
+    assert [entry.args["s2"] for entry in checked] == [0.5, 1.0]
+    for entry in checked:
+        background = Background(id="golden", bandwidth=float(str(entry.args["s2"])), kappa=0.01, source="golden")
+        found = similarity_of(Pair(reference=a, candidate=b, background=background, permutations=1))
+        for name in ("k_ab", "k_aa", "k_bb"):
+            assert getattr(found, name) == close(entry, name), (entry.args, name)
+        assert found.cauchy_schwarz == close(entry, "similarity")
+        stored = entry.value
+        within = stored["k_aa"] + stored["k_bb"]
+        assert found.raw == pytest.approx(2 * stored["k_ab"] / within, rel=1e-9)
+        # The other form of the definition. MMD² cancels to 1e-3 of the means on `null`: absolute.
+        assert 1 - found.raw == pytest.approx(stored["mmd2_unbiased"] / within, abs=1e-9)
+
+
+def test_a_set_against_itself() -> None:
+    a, b = sides(IDENTITY)
+    parts = frechet_parts(a, b)
+    for name, found in {"mean_term": parts.mean_term, "tr_sqrt": parts.trace_root, "total": parts.total}.items():
+        assert found == close(entries(IDENTITY, "frechet_parts")[0], name), name
+    assert kid(a, b) == close(entries(IDENTITY, "kid_full_unbiased")[0])
+    assert cmmd(a, b) == close(entries(IDENTITY, "cmmd_l2")[0])
+    support = precision_recall_density_coverage(a, b)
+    for name in ("precision", "recall", "density", "coverage"):
+        assert getattr(support, name) == close(entries(IDENTITY, "prdc")[0], name), name
+    background = Background(id="golden", bandwidth=0.5, kappa=0.01, source="golden")
+    headline = similarity_of(Pair(reference=a, candidate=b, background=background, permutations=1))
+    # An image is not paired with its copy in the other set either, so all three means are of the same pairs.
+    assert headline.raw == pytest.approx(1.0, rel=1e-12)
+    [stored] = [entry for entry in entries("shift", "cauchy_schwarz_similarity") if entry.args["s2"] == 0.5]
+    assert headline.k_ab == close(stored, "k_aa")

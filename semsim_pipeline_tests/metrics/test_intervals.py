@@ -174,3 +174,6 @@ def test_auc_interval_at_its_ends() -> None:
     assert auc_interval(0.0, 0.0, 0.0, (500, 20)) == pytest.approx((0.0, 1 - 20 / (20 + Z_95**2)))
     assert 0 <= auc_interval(0.999999, 1e-3, 1.0, (20, 20))[0] < 0.999999
     assert high < 1
+    # Scores that all tie are no certainty: as wide as Mann & Whitney's for equal distributions.
+    low, high = auc_interval(0.5, 0.0, 0.0, (500, 400))
+    assert (high - low) / 2 == pytest.approx(Z_95 * math.sqrt(901 / (12 * 500 * 400)), rel=0.02)

@@ -8,7 +8,8 @@ import pytest
 from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
 from semsim_pipeline.metrics.blocks import cross_sum, within_sum
-from semsim_pipeline.metrics.cosine import mean_cosine, mean_cosine_interval
+from semsim_pipeline.metrics.cosine import mean_cosine
+from semsim_pipeline.metrics.cosine_interval import mean_cosine_interval
 from semsim_pipeline.metrics.frechet import frechet_distance, frechet_parts
 from semsim_pipeline.metrics.kid import cubic_kernel, kid
 from semsim_pipeline.metrics.score_card import score_card

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from semsim_pipeline.metrics import relabelled
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
 from semsim_pipeline.metrics.relabelled import support_floor
 from semsim_pipeline.metrics.score_card import score_card
@@ -83,3 +84,43 @@ def test_the_centred_cosine_floor_is_what_equal_sets_show(n: int, m: int) -> Non
     value, error = mean_and_error([row.value or 0.0 for row in rows])
     assert value < 0.98  # noise alone turns the means apart
     assert np.mean([row.null for row in rows]) == pytest.approx(value, abs=4 * error + 0.02)
+
+
+def test_a_large_pair_lies_near_its_floor_which_falls_with_n() -> None:
+    draw = np.random.default_rng(0)
+    large = [draw.normal(size=(4000, 512)).astype(np.float32) for _ in range(2)]
+    names = ["precision", "recall", "precision_matched"]
+    card = score_card(pair_of(*large), names)  # type: ignore[arg-type]
+    smaller = score_card(pair_of(large[0][:1500], large[1][:1500]), names)  # type: ignore[arg-type]
+    for name in names:
+        row = card[name]
+        assert row.null == pytest.approx(row.value, abs=0.02), name
+        assert row.reason is None
+        assert (smaller[name].value or 0) - (row.value or 0) > 0.03  # so a floor of fewer images would lie too high
+
+
+@pytest.mark.parametrize(("n", "m"), [(260, 260), (260, 90), (70, 260)])
+def test_a_floor_of_fewer_images_says_so(n: int, m: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relabelled, "MOST_ROWS", 100)
+    card = score_card(pair_of(cloud(1, n), cloud(2, m)), ["prdc", "prdc_matched"])
+    for name in ("precision", "recall"):
+        assert f"measured with {min(n, 100)} against {min(m, 100)} images" in (card[name].reason or "")
+        assert card[name].detail["null_rows_reference"] == min(n, 100)
+        assert card[name].detail["null_rows_candidate"] == min(m, 100)
+    matched = card["precision_matched"]
+    assert (matched.reason is None) == (min(n, m) <= 100)
+    # Closed forms are of all images.
+    assert card["density"].reason is None
+    assert card["coverage"].reason is None
+
+
+def test_a_thinned_floor_keeps_groups_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(relabelled, "MOST_ROWS", 100)
+    sides = []
+    for seed in (1, 2):
+        rows = np.repeat(cloud(seed, 40), 10, axis=0) + 0.01 * cloud(seed + 10, 400)
+        sides.append(EmbeddedSet("s", rows, groups=[f"{seed} {i // 10}" for i in range(400)]))
+    row = score_card(Pair(reference=sides[0], candidate=sides[1]), ["coverage"])["coverage"]
+    # Ten frames of a burst fill each other's balls; thinned one by one, two of each would be left, and most reached.
+    assert row.null == 0.0
+    assert "100 against 100" in (row.reason or "")

@@ -98,7 +98,9 @@ def test_a_pair_costs_three_passes_and_the_next_one_a_single_one(monkeypatch: py
     for module in (clouds, neighbors, radii):
         monkeypatch.setattr(module, "bound_tiles", counted)
     # Floors relabel the images: passes of their own, over samples.
-    nothing = relabelled.SupportFloor(precision=None, recall=None, matched=None, size=0)
+    nothing = relabelled.SupportFloor(
+        precision=None, recall=None, density=None, coverage=None, matched=None, sizes=(0, 0)
+    )
     monkeypatch.setattr(relabelled, "_support_floor", lambda pair: nothing)
     a, b, c = (EmbeddedSet(name, cloud(1000, 6, seed)) for seed, name in enumerate("abc"))
     asked = ["prdc", "prdc_matched", "proximity", "near_duplicates", "energy_distance"]
