@@ -30,6 +30,7 @@ def fetch(spec: str, *, quiet: bool) -> None:
     Interrupt it whenever you like: the next run goes on where it stopped. What is here already, and is what its server
     has, is not fetched again. SEMSIM_MIRROR names a folder or an address that is tried first.
     """
+    from semsim_pipeline.addresses import without_secrets
     from semsim_pipeline.catalog import open_named
     from semsim_pipeline.cli.progress import shown
     from semsim_pipeline.datasets import base
@@ -38,4 +39,4 @@ def fetch(spec: str, *, quiet: bool) -> None:
     with shown(quiet=quiet) as progress:
         base.fetch(view.source, progress)
     count = sum(1 for _ in view.select())
-    click.echo(f"{view.name}: {count:,} images are on this machine")
+    click.echo(f"{without_secrets(view.name)}: {count:,} images are on this machine")

@@ -41,6 +41,7 @@ def embed(
     Interrupt it whenever you like: the next run goes on where it stopped, and an image that was embedded once is
     never embedded again by the same encoder.
     """
+    from semsim_pipeline.addresses import without_secrets
     from semsim_pipeline.catalog import open_named
     from semsim_pipeline.cli.progress import shown
     from semsim_pipeline.datasets.resolve import group_scope
@@ -58,7 +59,9 @@ def embed(
     with shown(quiet=quiet) as progress:
         found = embed_view(view, chosen, options=options, progress=progress)
         folder = found.folder if out is None else export_view(found, out, group_scope=group_scope(view.source))
-    click.echo(f"{view.name}: {found.seen:,} images = {found.embedded:,} embedded + {found.failed:,} failed")
+    click.echo(
+        f"{without_secrets(view.name)}: {found.seen:,} images = {found.embedded:,} embedded + {found.failed:,} failed"
+    )
     click.echo(f"{found.new:,} embedded now, {found.images_per_second:,.0f} images/s, encoder {chosen.name}")
     click.echo(f"Embeddings: {folder}")
     for reason in found.reasons:

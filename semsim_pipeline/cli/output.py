@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 from rich.markup import escape
 
+from semsim_pipeline.addresses import without_secrets
 from semsim_pipeline.comparison.words import (
     agreement_of_all,
     classes_lines,
@@ -106,7 +107,7 @@ def _print(console: Console, result: Comparison) -> None:
     from rich.text import Text
 
     a, b = result.reference, result.candidate
-    console.print(Text.assemble((a.name, "bold"), "  against  ", (b.name, "bold")))
+    console.print(Text.assemble((without_secrets(a.name), "bold"), "  against  ", (without_secrets(b.name), "bold")))
     failed = f", {a.failed + b.failed:,} unreadable" if a.failed + b.failed else ""
     overlap = f", {result.overlap:,} in both" if result.overlap else ""
     console.print(f"{a.n:,} and {b.n:,} images{overlap}{failed} · encoder {escape(result.encoder)}", style="dim")

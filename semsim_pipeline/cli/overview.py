@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich.markup import escape
 
+from semsim_pipeline.addresses import without_secrets
 from semsim_pipeline.catalog import Catalog, Comparison
 from semsim_pipeline.comparison.published import beside
 from semsim_pipeline.comparison.results import Comparison as Result
@@ -32,6 +33,9 @@ def print_overview(console: Console, catalog: Catalog, home: Path, only: str | N
             continue
         found = {key: score for key in comparison.pairs if (score := current_score(home, key)) is not None}
         scores = in_family(found)
+        if not scores:
+            console.print(f"{_title(comparison)}: no score yet.\n", style="bold", markup=False)
+            continue
         console.print(_table(comparison, dict(sorted(scores.items(), key=lambda each: _place(each[1])))))
         for key, theirs in comparison.published.items():
             if key in scores:
@@ -48,12 +52,15 @@ def _place(score: StoredScore) -> float:
     return 1.0 if score.comparison.value is None else -score.comparison.value
 
 
+def _title(comparison: Comparison) -> str:
+    return f"{comparison.title} ({len(comparison.pairs)} pairs)" if len(comparison.pairs) > 1 else comparison.title
+
+
 def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
     from rich.table import Table
 
     several = len(comparison.encoders) > 1
-    title = f"{comparison.title} ({len(comparison.pairs)} pairs)" if len(comparison.pairs) > 1 else comparison.title
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(title))
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(_title(comparison)))
     table.title_justify, table.title_style = "left", "bold"
     for column in ("reference", "candidate", *(["encoder"] if several else [])):
         table.add_column(column)
@@ -69,8 +76,8 @@ def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
         found = score.comparison
         headline = found.similarity
         table.add_row(
-            escape(found.reference.name),
-            escape(found.candidate.name),
+            escape(without_secrets(found.reference.name)),
+            escape(without_secrets(found.candidate.name)),
             *([escape(found.encoder)] if several else []),
             "–" if found.value is None else f"{found.value:.3f}",
             "" if headline is None else f"{headline.interval[0]:.3f} … {headline.interval[1]:.3f}",

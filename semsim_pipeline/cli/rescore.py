@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from semsim_pipeline.defs.inprocess import Rescored
 
 FAILURES_SHOWN = 20
+WAITING_SHOWN = 3
+"""So many partitions that one failure kept from being done are named; more are counted by stage."""
+NOT_DONE = ": not done, because "
 
 
 @click.command()
@@ -107,12 +111,28 @@ def _say_warnings(found: Rescored) -> int:
 
 
 def _say_failures(found: Rescored) -> None:
-    for line in found.failures[:FAILURES_SHOWN]:
+    lines = _folded(found.failures)
+    for line in lines[:FAILURES_SHOWN]:
         click.echo(f"semsim: {line}", err=True)
-    if len(found.failures) > FAILURES_SHOWN:
-        click.echo(
-            f"semsim: and {len(found.failures) - FAILURES_SHOWN} more; the run in Dagster's UI has all.", err=True
-        )
+    if len(lines) > FAILURES_SHOWN:
+        click.echo(f"semsim: and {len(lines) - FAILURES_SHOWN} more; the run in Dagster's UI has all.", err=True)
+
+
+def _folded(failures: Sequence[str]) -> list[str]:
+    """What one failure kept from being done is one line with counts, where it would be more than a few."""
+    from collections import Counter
+
+    reason_of = {line: line.partition(NOT_DONE)[2] for line in failures}
+    waiting = Counter(reason for reason in reason_of.values() if reason)
+    lines: dict[str, None] = {}
+    for line, reason in reason_of.items():
+        if waiting[reason] <= WAITING_SHOWN:
+            lines[line] = None
+            continue
+        stages = Counter(each.split(" ")[0] for each, why in reason_of.items() if why == reason)
+        counts = ", ".join(f"{number:,} {stage}" for stage, number in stages.items())
+        lines[f"not done, because {reason}: {counts}"] = None
+    return list(lines)
 
 
 def _ui_command(home: Path) -> str:

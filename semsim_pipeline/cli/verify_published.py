@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from math import isfinite
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from semsim_pipeline.cli.options import quiet_option
 
 if TYPE_CHECKING:
-    from semsim_pipeline.comparison.verify_published import Checked
+    from semsim_pipeline.comparison.verify_published import Checked, CheckedImage
 
 DEFAULT = "cifar10_classes"
 
@@ -40,23 +41,32 @@ def verify_published(
 
     Without options: the mean cosines of five pairs of CIFAR-10's classes under CLIP ViT-B/32. Weights and images are
     fetched where they are not here yet; embeddings are kept and reused.
+
+    Then, for each encoder of the catalogue whose weights lie on the hub, three test images: the rows that the
+    repository's own description gives in the publisher's library, beside ours.
     """
     from semsim_pipeline.catalog import read_catalog
     from semsim_pipeline.catalog.experiment import find_catalog
     from semsim_pipeline.cli.progress import shown
-    from semsim_pipeline.comparison.verify_published import Wanted
+    from semsim_pipeline.comparison.verify_published import Wanted, verify_images
     from semsim_pipeline.comparison.verify_published import verify_published as verify
     from semsim_pipeline.home import ensure_home
 
     wanted = Wanted(encoder=encoder, dataset=dataset, by=by, limit=limit)
     home = ensure_home()
+    read = read_catalog(find_catalog(catalog))
     with shown(quiet=quiet or as_json) as progress:
-        found = list(verify(read_catalog(find_catalog(catalog)), wanted, home, progress))
+        pairs = list(verify(read, wanted, home, progress))
+    if not as_json:
+        _print(pairs)  # now: an image that cannot be checked takes nothing of them away
+    images = list(verify_images(read, wanted))
     if as_json:
-        click.echo(json.dumps([_plain(each) for each in found], indent=2, ensure_ascii=False))
+        found = {"pairs": [_plain(each) for each in pairs], "images": [_plain_image(each) for each in images]}
+        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
     else:
-        _print(found)
-    return 0 if all(each.beside.agrees for each in found) else 1
+        _print_images(images)
+    agree = all(each.beside.agrees for each in pairs) and all(each.agrees for each in images)
+    return 0 if agree else 1
 
 
 def _plain(each: Checked) -> dict[str, object]:
@@ -73,6 +83,18 @@ def _plain(each: Checked) -> dict[str, object]:
         "tolerance": beside.published.tolerance,
         "agrees": beside.agrees,
         "source": beside.published.source,
+    }
+
+
+def _plain_image(each: CheckedImage) -> dict[str, object]:
+    return {
+        "encoder": each.encoder,
+        "encoder_fingerprint": each.fingerprint,
+        "image": each.image,
+        "publishers_code": each.code,
+        "cosine": each.cosine if isfinite(each.cosine) else None,
+        "least": each.least,
+        "agrees": each.agrees,
     }
 
 
@@ -105,3 +127,32 @@ def _print(found: list[Checked]) -> None:
     console.print(table)
     for source in dict.fromkeys(each.beside.published.source for each in found):
         console.print(f"Published: {source}.", style="dim", markup=False)
+
+
+def _print_images(found: list[CheckedImage]) -> None:
+    if not found:
+        return
+    from rich.markup import escape
+    from rich.table import Table
+
+    from semsim_pipeline.cli.output import stdout
+
+    console = stdout()
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in ("test image", "encoder", "publisher's code"):
+        table.add_column(column, overflow="fold")
+    for column in ("cosine with ours", "least"):
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("agrees")
+    for each in found:
+        table.add_row(
+            each.image,
+            escape(each.encoder),
+            escape(each.code),
+            f"{each.cosine:.6f}",
+            f"{each.least:g}",
+            "yes" if each.agrees else "NO",
+        )
+    console.print()
+    console.print(table)
+    console.print("Published: the repository's own description of the weights beside it.", style="dim", markup=False)

@@ -72,6 +72,19 @@ def test_a_pair_that_fails_leaves_the_others_and_is_said(semsim: Semsim, catalog
     assert "left" in ran.out
 
 
+def test_what_one_failure_keeps_from_being_done_is_counted_in_one_line(semsim: Semsim, catalog: Path) -> None:
+    text = catalog.read_text(encoding="utf-8").replace("right: right}", "right: right, gone: gone.zip}")
+    catalog.write_text(text.replace("[left, right]", "[gone, left], [gone, right]"), encoding="utf-8")
+    ran = semsim("rescore", "-q")
+    assert ran.code == 1
+    failed, waiting = [line for line in ran.err.splitlines() if "gone" in line]
+    assert failed.startswith("semsim: dataset_manifest of gone: There is no file or folder ")
+    assert waiting == (
+        "semsim: not done, because dataset_manifest of gone failed: 1 embeddings, 2 pair_metrics, 2 pair_plots"
+    )
+    assert "Left [and] right (2 pairs): no score yet." in ran.out
+
+
 def test_an_unknown_comparison_is_a_wrong_call(semsim: Semsim, catalog: Path) -> None:
     ran = semsim("rescore", "-q", "--comparison", "whol")
     assert ran.code == 2

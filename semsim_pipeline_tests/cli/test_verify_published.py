@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from semsim_pipeline_tests.cli.conftest import Semsim
-from semsim_pipeline_tests.servers import served_hub
+from semsim_pipeline_tests.servers import Hub, served_hub
 
 NAME = "timm:test_vit.r160_in1k"
+REPO = "timm/test_vit.r160_in1k"
 CATALOG = """
 datasets:
   digits: {spec: "digits[limit=80]", values: {label: ["0", "1", "3", "8"]}}
@@ -50,19 +53,45 @@ def _mean_cosine(rows: Path) -> float:
     return float((sides[0] @ sides[1].T).mean())
 
 
-def test_ours_beside_theirs_with_weights_from_the_hub(semsim: Semsim, tmp_path: Path) -> None:
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Hub]:
+    """A hub on this machine that has random weights and, as timm publishes them, their description."""
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("SEMSIM_HOME", str(tmp_path / "home"))
     import timm
     import torch
     from safetensors.torch import save
 
     torch.manual_seed(1)
-    with pytest.MonkeyPatch.context() as patch, served_hub(patch) as hub:
-        hub.publish("timm/test_vit.r160_in1k", "model.safetensors", save(timm.create_model("test_vit").state_dict()))
-        assert semsim("embed", "digits[limit=80]", "--encoder", NAME, "--out", str(tmp_path / "rows")).code == 0
-        value = _mean_cosine(tmp_path / "rows")
-        wrong = semsim("verify-published", "--catalog", str(_catalog(tmp_path, "vit", value)), "--json")
+    with served_hub(monkeypatch) as hub:
+        hub.publish(REPO, "model.safetensors", save(timm.create_model("test_vit").state_dict()))
+        hub.publish(REPO, "config.json", _described())
+        yield hub
+
+
+def _described(**changed: object) -> bytes:
+    """timm's `config.json` of the repository. changed: of what it says about preparing images."""
+    import timm
+
+    published = timm.get_pretrained_cfg("test_vit.r160_in1k").to_dict()
+    keys = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std", "num_classes", "pool_size")
+    kept = {key: published[key] for key in keys} | {"first_conv": "patch_embed.proj", "classifier": "head"}
+    return json.dumps(
+        {
+            "architecture": "test_vit",
+            "num_classes": 1000,
+            "num_features": 64,
+            "pretrained_cfg": {"tag": "r160_in1k", "custom_load": False, "fixed_input_size": True, **kept, **changed},
+        }
+    ).encode()
+
+
+def test_ours_beside_theirs_with_weights_from_the_hub(semsim: Semsim, hub: Hub, tmp_path: Path) -> None:
+    assert semsim("embed", "digits[limit=80]", "--encoder", NAME, "--out", str(tmp_path / "rows")).code == 0
+    value = _mean_cosine(tmp_path / "rows")
+    wrong = semsim("verify-published", "--catalog", str(_catalog(tmp_path, "vit", value)), "--json")
     assert wrong.code == 1
-    good, bad = wrong.json()["list"]  # type: ignore[misc]
+    good, bad = wrong.json()["pairs"]  # type: ignore[misc]
     assert good["agrees"]
     assert not bad["agrees"]
     assert good["ours"] == pytest.approx(value, abs=1e-6)
@@ -74,13 +103,52 @@ def test_ours_beside_theirs_with_weights_from_the_hub(semsim: Semsim, tmp_path: 
     assert "Published: nobody." in one.out
 
 
+def test_a_test_image_gives_what_the_publishers_own_code_gives(semsim: Semsim, hub: Hub, tmp_path: Path) -> None:
+    file = _catalog(tmp_path, "vit", 0.5)
+    file.write_text(file.read_text().replace("tolerance: 0.0001", "tolerance: 2"))
+    found = semsim("verify-published", "--catalog", str(file), "--json")
+    assert found.code == 0, found.err
+    images = found.json()["images"]
+    assert [(each["encoder"], each["image"], each["agrees"]) for each in images] == [  # type: ignore[attr-defined]
+        (NAME, image, True) for image in ("astronaut", "chelsea", "coffee")
+    ]
+    assert all(0.99999 < each["cosine"] <= 1 + 1e-12 for each in images)  # type: ignore[attr-defined]
+
+    # What the repository says of its own weights is what counts, not what timm has of that name.
+    hub.publish(REPO, "config.json", _described(mean=(0.2, 0.5, 0.8), std=(0.1, 0.3, 0.6)))
+    assert semsim("encoders", "fetch", NAME, "--update").code == 0
+    departs = semsim("verify-published", "--catalog", str(file))
+    assert departs.code == 1
+    assert departs.out.count("NO") == 3
+    assert "cosine with ours" in departs.out
+
+
+@pytest.mark.parametrize(
+    ("description", "said"),
+    [
+        (None, "The publisher's description of 'timm:test_vit.r160_in1k' is missing"),
+        (b'{"architecture": "no_such_network"}', "timm cannot build 'timm:test_vit.r160_in1k'"),
+        (b"<html>", "timm cannot build 'timm:test_vit.r160_in1k'"),
+    ],
+)
+def test_a_description_that_is_none(
+    semsim: Semsim, hub: Hub, tmp_path: Path, description: bytes | None, said: str
+) -> None:
+    hub.commit(REPO, {"config.json": description})
+    file = _catalog(tmp_path, "vit", 0.5)
+    refused = semsim("verify-published", "--catalog", str(file), "-q")
+    assert refused.code == 1
+    assert said in refused.one_line()
+    assert "mean_cosine" in refused.out  # the pairs were checked, and are shown
+
+
 def test_another_dataset_stands_in(semsim: Semsim, tmp_path: Path) -> None:
     file = str(_catalog(tmp_path, "plain", 0.5))
-    found = semsim("verify-published", "--catalog", file, "--dataset", "digits", "--limit", "60", "--json").json()[
-        "list"
-    ]
-    assert [each["n"] for each in (found[0]["reference"], found[0]["candidate"])] != [0, 0]  # type: ignore[index]
-    assert "digits" in found[0]["reference"]["name"]  # type: ignore[index]
+    found = semsim("verify-published", "--catalog", file, "--dataset", "digits", "--limit", "60", "--json").json()
+    assert found["images"] == []  # nobody publishes how `classical` is computed
+    pair = found["pairs"][0]  # type: ignore[index]
+    assert [pair["reference"]["n"], pair["candidate"]["n"]] != [0, 0]
+    assert "digits" in pair["reference"]["name"]
     refused = semsim("verify-published", "--catalog", file, "--dataset", "digits", "--by", "kind")
     assert refused.code == 2
     assert "Name it with --by" in refused.one_line()

@@ -18,7 +18,7 @@ from semsim_pipeline.defs.process_mark import PROCESS_TAG
 from semsim_pipeline_tests.defs.live import Live, live_ui
 from semsim_pipeline_tests.pictures import write_pictures
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.nightly, pytest.mark.timeout(1800)]
 
 N = 5_200
 """More than one part (4,096 rows), so that something is there to keep when the rest is lost."""

@@ -27,6 +27,41 @@ def test_reference_tables_are_what_the_registries_say() -> None:
         assert (FOLDER / name).read_text(encoding="utf-8") == text, "run: uv run python -m docs.build_reference"
 
 
+OF_OUR_OWN = {"mean_cosine", "relative_cosine", "exact_duplicates"}
+"""Metrics that are their own definition: there is no paper to name."""
+
+
+def papers_of(source: str) -> list[tuple[str, str]]:
+    """(authors, year) of each paper that a registry's source names.
+
+    >>> papers_of("Chong & Forsyth 2020, at n; Gretton et al. 2012")
+    [('Chong & Forsyth', '2020'), ('Gretton', '2012')]
+    """
+    return re.findall(r"([^\W\d_][\w-]*(?: & [^\W\d_][\w-]*)?)(?: et al\.)? (\d{4})", source)
+
+
+def formulas() -> dict[str, tuple[str, str, str]]:
+    """Metric to (value, if equal, paper), from the page's table."""
+    text = (ROOT / "docs" / "methods.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", text.split("## Formulas and papers")[1], re.M)
+    assert len({row[0] for row in rows}) == len(rows)
+    return {name: (value, equal, paper) for name, value, equal, paper in rows}
+
+
+def test_every_metric_has_its_formula_and_its_paper() -> None:
+    from semsim_pipeline.metrics.base import metric_facts
+
+    facts, said = metric_facts(), formulas()
+    assert set(said) == set(facts)
+    for name, (value, equal, paper) in said.items():
+        assert len(value) > 5, name
+        assert (equal == "–") == bool(facts[name].no_null), name
+        named = papers_of(facts[name].source)
+        assert bool(named) != (name in OF_OUR_OWN), f"{name}: {facts[name].source}"
+        for authors, year in named:
+            assert re.search(rf"\b{re.escape(authors)}(?: et al\.)? {year}\b", paper), f"{name}: {authors} {year}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_local_links_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8")):

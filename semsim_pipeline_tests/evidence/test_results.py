@@ -29,6 +29,22 @@ def test_the_tables_of_minis_page_are_those_of_the_results() -> None:
     assert mini_page.written(text) == text, "run: uv run python -m benchmarks.evidence.mini_page"
 
 
+def test_the_tables_of_the_experiments_page_are_those_of_the_result() -> None:
+    from benchmarks.evidence import experiments_page
+
+    text = experiments_page.PAGE.read_text(encoding="utf-8")
+    assert re.findall("<!-- begin: (.*?) -->", text) == list(experiments_page.TABLES)
+    assert experiments_page.written(text) == text, "run: uv run python -m benchmarks.evidence.experiments_page"
+
+
+def test_the_tables_of_the_simulation_study_are_those_of_the_result() -> None:
+    from benchmarks.evidence import methods_page
+
+    text = methods_page.PAGE.read_text(encoding="utf-8")
+    assert re.findall("<!-- begin: (.*?) -->", text) == list(methods_page.TABLES)
+    assert methods_page.written(text) == text, "run: uv run python -m benchmarks.evidence.methods_page"
+
+
 def test_every_recorded_judgement_follows_from_its_rule_and_its_number() -> None:
     from benchmarks import machine
     from benchmarks.evidence import rules
