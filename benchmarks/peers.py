@@ -1,8 +1,11 @@
 """How time and memory grow: our functions beside the packages that people use, on the same arrays, in one run.
 
-Every point is a process of its own (CPU-seconds and peak memory above the data), after a warm-up that pays imports. A
-package that would need more memory than MOST_GIB, or longer than MOST_SECONDS by its own growth so far, is not run
-there, and the result says what it would have needed; one that is not installed is named once.
+Goes on where it stopped on the same machine and commit.
+
+Every point is a process of its own with one thread (CPU-seconds and peak memory above the data; with more, idle ones
+spin and would count), after a warm-up that pays imports. A package that would need more memory than MOST_GIB, or longer
+than MOST_SECONDS by its own growth so far, is not run there, and the result says what it would have needed; one that is
+not installed is named once.
 """
 
 from __future__ import annotations
@@ -18,13 +21,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import machine, measure, score_card_speed
-from benchmarks.score_card_speed import sides
+from benchmarks.score_card_speed import moments, sides
 
 NAME = "peers"
 SIZES, QUICK_SIZES = (1_000, 2_000, 5_000, 10_000, 20_000, 50_000), (300, 600)
 WIDTHS, QUICK_WIDTHS = (512, 2048), (64,)
 MOST_GIB, MOST_SECONDS = 8.0, 150.0
 PROJECTIONS = 512
+SINGULAR = 1e-5
+"""What the root of a product of two singular covariances (fewer rows than columns) may be off by, as sqrtm takes it."""
 Rows = NDArray[np.float32]
 Values = list[float]
 
@@ -60,17 +65,6 @@ def our_kid_subsets(a: Rows, b: Rows) -> Values:
     return [kid_subsets(EmbeddedSet("a", a), EmbeddedSet("b", b), subset_size=min(1000, len(a))).mean]
 
 
-def product_alone(a: Rows, b: Rows) -> Values:
-    """The three matrix products that PRDC cannot do without, in tiles: its roof."""
-    from semsim_pipeline.metrics.blocks import inner_product_tiles
-
-    last = 0.0
-    for left, right, upper in ((a, a, True), (b, b, True), (a, b, False)):
-        for _, _, tile in inner_product_tiles(left, right, 1024, upper=upper):
-            last = float(tile[0, 0])
-    return [last]
-
-
 # --- peers -----------------------------------------------------------------------------------------------------------
 
 
@@ -93,7 +87,7 @@ def torchmetrics_kid(a: Rows, b: Rows) -> Values:
 def clean_fid_frechet(a: Rows, b: Rows) -> Values:
     from cleanfid.fid import frechet_distance
 
-    (m, s), (n, t) = (_moments(side) for side in (a, b))
+    (m, s), (n, t) = (moments(side) for side in (a, b))
     return [float(frechet_distance(m, s, n, t))]
 
 
@@ -101,22 +95,17 @@ def torchmetrics_frechet(a: Rows, b: Rows) -> Values:
     import torch
     from torchmetrics.image.fid import _compute_fid
 
-    (m, s), (n, t) = (map(torch.from_numpy, _moments(side)) for side in (a, b))
+    (m, s), (n, t) = (map(torch.from_numpy, moments(side)) for side in (a, b))
     return [float(_compute_fid(m, s, n, t))]
 
 
 def torch_fidelity_frechet(a: Rows, b: Rows) -> Values:
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
-    (m, s), (n, t) = (_moments(side) for side in (a, b))
+    (m, s), (n, t) = (moments(side) for side in (a, b))
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stderr(nowhere):  # noqa: PTH123
         found = fid_statistics_to_metric({"mu": m, "sigma": s}, {"mu": n, "sigma": t}, False)
     return [float(found[KEY_METRIC_FID])]
-
-
-def _moments(side: Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    wide = side.astype(np.float64)
-    return wide.mean(axis=0), np.cov(wide, rowvar=False)
 
 
 def pot_sliced(a: Rows, b: Rows) -> Values:
@@ -180,7 +169,8 @@ class Contest:
 
 
 CONTESTS = {
-    "prdc": Contest("our_prdc", {"prdc_package": Peer("prdc", _square(1.7), 1e-12)}),
+    # The package keeps its distances in float32: at 20,000 images it counts one neighbour fewer than float64 does.
+    "prdc": Contest("our_prdc", {"prdc_package": Peer("prdc", _square(1.7), 5e-5)}),
     "prdc's products": Contest("product_alone"),
     "kid, all rows": Contest(
         "our_kid",
@@ -224,7 +214,7 @@ def solo(function: str, n: int, d: int) -> dict[str, Any]:
     """One function on one size, in this process."""
     action: Callable[[Rows, Rows], Values] = globals().get(function) or getattr(score_card_speed, function)
     a, b = sides(n, d)
-    action(a[: score_card_speed.WARM_ROWS], b[: score_card_speed.WARM_ROWS])
+    action(*(side[: score_card_speed.WARM_ROWS, : score_card_speed.WARM_WIDTH] for side in (a, b)))
     with measure.above() as row:
         value = action(a, b)
     return {"value": value, **row}
@@ -232,7 +222,8 @@ def solo(function: str, n: int, d: int) -> dict[str, Any]:
 
 def point(function: str, n: int, d: int) -> dict[str, Any]:
     """The same in a fresh process."""
-    found = measure.run("benchmarks.peers:solo", function=function, n=n, d=d)
+    environment = score_card_speed.ONE_THREAD
+    found = measure.run("benchmarks.peers:solo", environment=environment, function=function, n=n, d=d)
     if found["out_of_memory"]:
         return {"n": n, "d": d, "not_run": "it ran out of memory"}
     row = {"n": n, "d": d, **found["result"], "others_cores": found["others_cores"]}
@@ -267,13 +258,25 @@ def check(name: str, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], a
         if mine is None or "value" not in row:
             continue
         both = list(zip(mine["value"], row["value"], strict=True))
+        least = SINGULAR if name == "frechet" and row["n"] < row["d"] else 0.0
         gap = max(abs(x - y) / max(abs(x), abs(y), 1e-300) for x, y in both)
         # A KID near 0 has few digits of its own.
-        if allowed is not None and any(abs(x - y) > allowed * abs(y) + 1e-8 for x, y in both):
+        if allowed is not None and any(abs(x - y) > max(allowed, least) * abs(y) + 1e-8 for x, y in both):
             raise AssertionError(f"{name} n={row['n']} d={row['d']}: {mine['value']} against {row['value']}")
         row["relative_difference"] = gap
         row["cpu_ratio"] = round(row["cpu_seconds"] / max(mine["cpu_seconds"], 1e-4), 2)
         row["memory_ratio"] = round(row["peak_above_mib"] / max(mine["peak_above_mib"], 1.0), 2)
+
+
+def _kept(about: dict[str, Any], *, quick: bool) -> dict[str, Any]:
+    """The contests of an earlier run on this machine and commit."""
+    try:
+        found = machine.load(NAME, quick=quick)
+    except FileNotFoundError:
+        return {}
+    same = all(found["machine"][key] == about[key] for key in ("cpu", "cores", "commit", "versions"))
+    contests: dict[str, Any] = found["contests"]
+    return contests if same else {}
 
 
 def main() -> None:
@@ -284,10 +287,12 @@ def main() -> None:
     body: dict[str, Any] = {
         "what": "growth with n; float32 rows, CPU-seconds and peak memory above the data, each point its own process",
         "limits": {"gib": MOST_GIB, "cpu_seconds": MOST_SECONDS},
-        "contests": {},
+        "contests": _kept(about, quick=quick),
     }
     for d in widths:
         for name, contest in CONTESTS.items():
+            if set(body["contests"].get(f"{name} d={d}", {"peers": [""]})["peers"]) == set(contest.peers):
+                continue
             print(f"{name}, d = {d}", flush=True)
             ours = line(contest.ours, None, sizes, d, quadratic=contest.quadratic)
             found: dict[str, Any] = {"ours": ours, "peers": {}}

@@ -66,7 +66,8 @@ def trial(key: Key) -> dict[str, Any]:
 
 def _card(pair: Any) -> dict[str, tuple[float, float, float]]:
     from semsim_pipeline.metrics.c2st import c2st
-    from semsim_pipeline.metrics.cosine import mean_cosine, mean_cosine_interval
+    from semsim_pipeline.metrics.cosine import mean_cosine
+    from semsim_pipeline.metrics.cosine_interval import mean_cosine_interval
     from semsim_pipeline.metrics.kid import kid
     from semsim_pipeline.metrics.kid_interval import kid_interval
     from semsim_pipeline.metrics.prdc import support_of

@@ -6,7 +6,7 @@ Run `uv run python -m benchmarks.evidence.tables`; a test fails while the page s
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +90,9 @@ def fourier() -> str:
     return table(["features", "root mean square error of S", "largest of 25"], rows)
 
 
-def validity() -> str:
-    found = machine.load("predictive_validity")
+def validity(result: str = "predictive_validity") -> str:
+    """result: whose ranking; each encoder beside the classifiers that share nothing with it."""
+    found = machine.load(result)
     parts = []
     for encoder, kinds in found["ranking"].items():
         for kind, ranked in kinds.items():
@@ -174,21 +175,24 @@ TABLES: dict[str, Callable[[], str]] = {
 }  # fmt: skip
 
 
-def written(text: str) -> str:
-    """The page with every table that this module knows as the results have it."""
-    for name, make in TABLES.items():
+def filled(text: str, tables: Mapping[str, Callable[[], str]]) -> str:
+    """A page with every one of these tables, between its markers, as the results have it."""
+    for name, make in tables.items():
         begin, end = f"<!-- begin: {name} -->", f"<!-- end: {name} -->"
-        if begin in text:
-            text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, m=make, e=end: f"{b}\n{m()}\n{e}", text, flags=re.S)
+        text = re.sub(f"{begin}.*?{end}", lambda _, b=begin, m=make, e=end: f"{b}\n{m()}\n{e}", text, flags=re.S)
     return text
 
 
-def main() -> None:
-    """Write the page again."""
-    page = Path(PAGE)
-    page.write_text(written(page.read_text(encoding="utf-8")), encoding="utf-8")
+def write_page(page: Path, tables: Mapping[str, Callable[[], str]]) -> None:
+    """Write a page again with these tables."""
+    page.write_text(filled(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
     print(page)
 
 
+def written(text: str) -> str:
+    """The page with every table that this module knows as the results have them."""
+    return filled(text, TABLES)
+
+
 if __name__ == "__main__":
-    main()
+    write_page(PAGE, TABLES)
