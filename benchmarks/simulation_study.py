@@ -12,9 +12,9 @@ import argparse
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from itertools import product
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -85,14 +85,14 @@ def _card(pair: Any) -> dict[str, tuple[float, float, float]]:
     return {name: (value, *(interval or (value, value))) for name, (value, interval) in found.items()}
 
 
-def run(trials: int, part: tuple[int, int], file: Path) -> None:
-    """Every trial of this part that is not kept yet, in two processes."""
+def run(keys: Iterable[Key], one: Callable[[Key], dict[str, Any]], file: Path) -> None:
+    """`one` of every trial that is not kept yet, in two processes."""
     kept = {tuple(row["key"]) for row in read(file)}
-    waiting = [key for place, key in enumerate(plan(trials)) if place % part[1] == part[0] and key not in kept]
+    waiting = [key for key in keys if key not in kept]
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     file.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(min(2, os.cpu_count() or 1)) as pool, file.open("a", encoding="utf-8") as out:
-        for number, row in enumerate(pool.map(trial, waiting, chunksize=8), 1):
+        for number, row in enumerate(pool.map(one, waiting, chunksize=8), 1):
             print(json.dumps(row), file=out, flush=True)
             if number % 200 == 0:
                 print(f"{number}/{len(waiting)}", flush=True)
@@ -118,7 +118,7 @@ def main() -> None:
     trials = 20 if given.quick else given.trials
     one, of = (int(each) for each in given.part.split("/"))
     file = machine.RESULTS / "quick" / f"{NAME}_trials.jsonl"
-    run(trials, (one, of), file)
+    run(islice(plan(trials), one, None, of), trial, file)
     if of > 1:
         return
     wanted = set(plan(trials))

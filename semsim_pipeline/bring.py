@@ -1,6 +1,6 @@
 """A file brought whole from one place: tries with pauses, a beginning to go on from, and one process at a time.
 
-Data sets and weights are brought in this way. What a whole file must be, and which place comes next, is theirs to say.
+Data sets and weights are brought in this way. Which places there are and what a whole file must be is theirs to say.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,6 +96,56 @@ def bring(place: str, beginning: Beginning, progress: Progress, patience: Patien
             progress.say(f"{beginning.name}: {error}; trying again in {wait:g} s.")
             time.sleep(wait)
             pause *= 2
+
+
+class WrongFileError(Exception):
+    """A place had the file, and it is not what was wanted: its words are told at once.
+
+    reason: said at the end among those of the other places, where it is no error of its own. error: raised at the end.
+    """
+
+    def __init__(self, words: str, *, reason: str = "", error: Exception | None = None) -> None:
+        super().__init__(words)
+        self.reason, self.error = reason, error
+
+
+class NowhereError(Exception):
+    """No place had the file; the words say why, place by place."""
+
+
+def bring_from_one_of(
+    places: Sequence[str],
+    beginning: Beginning,
+    progress: Progress,
+    patience: Patience,
+    accept: Callable[[str, Version], None],
+    *,
+    why_not: Callable[[str], str | None] = lambda _: None,
+) -> None:
+    """The file from the first place that has the right one.
+
+    accept: checks the whole `part` of a place and gives it its name, or raises WrongFileError. why_not: why a place is
+    not worth a try, or None. Raises NowhereError; the error of the last WrongFileError that had one; OSError.
+    """
+    said: list[str] = []
+    wrong: Exception | None = None
+    for place in places:
+        if reason := why_not(place):
+            said.append(reason)
+            continue
+        try:
+            accept(place, bring(place, beginning, progress, patience))
+        except (BrokenError, RefusedError) as error:
+            said.append(f"{shown(place)}: {error}")
+        except WrongFileError as error:
+            progress.say(str(error))
+            said += [error.reason] if error.reason else []
+            wrong = error.error or wrong
+        else:
+            return
+        finally:
+            beginning.tidy()
+    raise wrong or NowhereError("; ".join(said))
 
 
 class _Following:

@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from semsim_pipeline.catalog import Catalog, Comparison
-from semsim_pipeline.cli.output import stdout
+from semsim_pipeline.cli.output import bare_table, stdout
 
 MOST_CLASSES = 6
 
@@ -75,7 +75,7 @@ def _some(values: Sequence[str]) -> str:
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = bare_table()
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number == 0, overflow="fold")
     for row in rows:

@@ -62,15 +62,14 @@ def gc(delete: bool, keep_days: float, forget_removed: bool, verbose: bool) -> N
 
 def _print(found: Sequence[Garbage], *, deleted: bool, verbose: bool) -> None:
     from rich.markup import escape
-    from rich.table import Table
 
-    from semsim_pipeline.cli.output import stdout
+    from semsim_pipeline.cli.output import bare_table, stdout
 
     console = stdout()
     if not found:
         console.print("Nothing to remove.")
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = bare_table()
     table.add_column("kind", no_wrap=True)
     table.add_column("things", justify="right")
     table.add_column("takes", justify="right", no_wrap=True)

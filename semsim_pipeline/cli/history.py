@@ -53,9 +53,10 @@ def history(pair: str, json_to: str | None, plot_to: Path | None) -> None:
 
 def _table(past: Sequence[Past]) -> Table:
     from rich.markup import escape
-    from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    from semsim_pipeline.cli.output import bare_table
+
+    table = bare_table()
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("since (UTC)", no_wrap=True)
     table.add_column("similarity", justify="right", no_wrap=True)

@@ -23,12 +23,11 @@ def list_(what: str, *, as_json: bool) -> None:
         click.echo(_json(what))
         return
     from rich.markup import escape
-    from rich.table import Table
 
-    from semsim_pipeline.cli.output import stdout
+    from semsim_pipeline.cli.output import bare_table, stdout
 
     columns, rows = {"datasets": _datasets, "encoders": _encoders, "metrics": _metrics}[what]()
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = bare_table()
     for number, column in enumerate(columns):
         table.add_column(column, no_wrap=number == 0)
     for row in rows:

@@ -103,6 +103,16 @@ def stdout() -> Console:
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False, emoji=False)
 
 
+def bare_table(title: str | None = None) -> Table:
+    """A table without lines, as every command prints one."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    if title is not None:
+        table.title, table.title_justify, table.title_style = escape(title), "left", "bold"
+    return table
+
+
 def _print(console: Console, result: Comparison) -> None:
     from rich.text import Text
 
@@ -177,9 +187,7 @@ def bar(raw: float, interval: tuple[float, float], floor: float) -> str:
 
 
 def _card(result: Comparison) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = bare_table()
     table.add_column("metric", no_wrap=True)
     table.add_column("value", justify="right", no_wrap=True)
     table.add_column("95 %", no_wrap=True)
@@ -194,9 +202,7 @@ def _card(result: Comparison) -> Table:
 
 def _side_by_side(results: Sequence[Comparison]) -> Table:
     """Several encoders: each against its own scale; scores of different backgrounds are listed, never ranked."""
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title="By encoder")
+    table = bare_table("By encoder")
     for column in ("encoder", "similarity", "95 %", "floor", "adjusted p", "verdict", "background"):
         table.add_column(column)
     for result in results:

@@ -57,11 +57,10 @@ def _title(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison, scores: Mapping[str, StoredScore]) -> Table:
-    from rich.table import Table
+    from semsim_pipeline.cli.output import bare_table
 
     several = len(comparison.encoders) > 1
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0), title=escape(_title(comparison)))
-    table.title_justify, table.title_style = "left", "bold"
+    table = bare_table(_title(comparison))
     for column in ("reference", "candidate", *(["encoder"] if several else [])):
         table.add_column(column)
     for column in ("similarity", "95 %", "floor", *(["adjusted p"] if len(scores) > 1 else [])):

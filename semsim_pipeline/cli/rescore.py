@@ -12,11 +12,11 @@ from semsim_pipeline.cli.options import quiet_option
 
 if TYPE_CHECKING:
     from semsim_pipeline.defs.inprocess import Rescored
+    from semsim_pipeline.defs.watch import Failed
 
 FAILURES_SHOWN = 20
 WAITING_SHOWN = 3
 """So many partitions that one failure kept from being done are named; more are counted by stage."""
-NOT_DONE = ": not done, because "
 
 
 @click.command()
@@ -118,20 +118,21 @@ def _say_failures(found: Rescored) -> None:
         click.echo(f"semsim: and {len(lines) - FAILURES_SHOWN} more; the run in Dagster's UI has all.", err=True)
 
 
-def _folded(failures: Sequence[str]) -> list[str]:
+def _folded(failures: Sequence[Failed]) -> list[str]:
     """What one failure kept from being done is one line with counts, where it would be more than a few."""
-    from collections import Counter
+    from collections import Counter, defaultdict
 
-    reason_of = {line: line.partition(NOT_DONE)[2] for line in failures}
-    waiting = Counter(reason for reason in reason_of.values() if reason)
+    waiting: defaultdict[str | None, Counter[str]] = defaultdict(Counter)
+    for each in failures:
+        waiting[each.waits_for][each.stage] += 1
     lines: dict[str, None] = {}
-    for line, reason in reason_of.items():
-        if waiting[reason] <= WAITING_SHOWN:
-            lines[line] = None
+    for each in failures:
+        stages = waiting[each.waits_for]
+        if each.waits_for is None or stages.total() <= WAITING_SHOWN:
+            lines[each.line] = None
             continue
-        stages = Counter(each.split(" ")[0] for each, why in reason_of.items() if why == reason)
         counts = ", ".join(f"{number:,} {stage}" for stage, number in stages.items())
-        lines[f"not done, because {reason}: {counts}"] = None
+        lines[f"not done, because {each.waits_for} failed: {counts}"] = None
     return list(lines)
 
 

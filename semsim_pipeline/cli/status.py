@@ -44,7 +44,8 @@ def status(as_json: bool, check: bool) -> int:
 
 def _print(console: Console, found: dict[str, PairStatus]) -> None:
     from rich.markup import escape
-    from rich.table import Table
+
+    from semsim_pipeline.cli.output import bare_table
 
     counts = Counter[str](each.state for each in found.values())
     said = ", ".join(f"{counts[state]:,} {state}" for state in ORDER if counts[state])
@@ -52,7 +53,7 @@ def _print(console: Console, found: dict[str, PairStatus]) -> None:
     rest = [(key, each) for key, each in found.items() if each.state != "fresh"]
     if not rest:
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    table = bare_table()
     table.add_column("pair", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("why", overflow="fold")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from math import isfinite
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ import click
 from semsim_pipeline.cli.options import quiet_option
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from semsim_pipeline.comparison.verify_published import Checked, CheckedImage
 
 DEFAULT = "cifar10_classes"
@@ -99,60 +102,57 @@ def _plain_image(each: CheckedImage) -> dict[str, object]:
 
 
 def _print(found: list[Checked]) -> None:
-    from rich.markup import escape
-    from rich.table import Table
-
     from semsim_pipeline.cli.output import stdout
 
-    console = stdout()
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("reference", "candidate", "encoder", "metric"):
-        table.add_column(column, overflow="fold")
-    for column in ("published", "ours", "difference", "tolerance"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("agrees")
-    for each in found:
-        beside = each.beside
-        table.add_row(
-            escape(each.reference),
-            escape(each.candidate),
-            escape(each.encoder),
-            beside.published.metric,
-            f"{beside.published.value:g}",
-            "–" if beside.ours is None else f"{beside.ours:.4f}",
-            "–" if beside.difference is None else f"{beside.difference:+.4f}",
-            f"± {beside.published.tolerance:g}",
-            "yes" if beside.agrees else "NO",
+    rows = [
+        (
+            (each.reference, each.candidate, each.encoder, each.beside.published.metric),
+            (
+                f"{each.beside.published.value:g}",
+                "–" if each.beside.ours is None else f"{each.beside.ours:.4f}",
+                "–" if each.beside.difference is None else f"{each.beside.difference:+.4f}",
+                f"± {each.beside.published.tolerance:g}",
+            ),
+            each.beside.agrees,
         )
-    console.print(table)
+        for each in found
+    ]
+    console = stdout()
+    names, numbers = ("reference", "candidate", "encoder", "metric"), ("published", "ours", "difference", "tolerance")
+    console.print(_table(names, numbers, rows))
     for source in dict.fromkeys(each.beside.published.source for each in found):
         console.print(f"Published: {source}.", style="dim", markup=False)
 
 
 def _print_images(found: list[CheckedImage]) -> None:
-    if not found:
-        return
-    from rich.markup import escape
-    from rich.table import Table
-
     from semsim_pipeline.cli.output import stdout
 
+    if not found:
+        return
+    rows = [
+        ((each.image, each.encoder, each.code), (f"{each.cosine:.6f}", f"{each.least:g}"), each.agrees)
+        for each in found
+    ]
     console = stdout()
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for column in ("test image", "encoder", "publisher's code"):
+    console.print()
+    console.print(_table(("test image", "encoder", "publisher's code"), ("cosine with ours", "least"), rows))
+    console.print("Published: the repository's own description of the weights beside it.", style="dim", markup=False)
+
+
+def _table(
+    names: Sequence[str], numbers: Sequence[str], rows: Iterable[tuple[Sequence[str], Sequence[str], bool]]
+) -> Table:
+    """What was checked, its numbers, and whether they agree."""
+    from rich.markup import escape
+
+    from semsim_pipeline.cli.output import bare_table
+
+    table = bare_table()
+    for column in names:
         table.add_column(column, overflow="fold")
-    for column in ("cosine with ours", "least"):
+    for column in numbers:
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("agrees")
-    for each in found:
-        table.add_row(
-            each.image,
-            escape(each.encoder),
-            escape(each.code),
-            f"{each.cosine:.6f}",
-            f"{each.least:g}",
-            "yes" if each.agrees else "NO",
-        )
-    console.print()
-    console.print(table)
-    console.print("Published: the repository's own description of the weights beside it.", style="dim", markup=False)
+    for what, found, agrees in rows:
+        table.add_row(*map(escape, what), *found, "yes" if agrees else "NO")
+    return table

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from semsim_pipeline.addresses import shown
-from semsim_pipeline.bring import CHUNK, Beginning, bring, locked
+from semsim_pipeline.bring import CHUNK, Beginning, NowhereError, WrongFileError, bring_from_one_of, locked
 from semsim_pipeline.datasets.published import (
     Published,
     Receipt,
@@ -93,7 +93,12 @@ def _held(wanted: Published, progress: Progress) -> Receipt | None:
         return None
     receipt = receipt_of(wanted)
     if receipt is None and wanted.path.is_file():
-        return _accept(wanted, wanted.path, "", Version())
+        try:
+            return _accept(wanted, wanted.path, "", Version())
+        except _OtherBytesError as differs:
+            raise WrongChecksumError(
+                f"{wanted.path} is not the published file: {differs}. Remove it, then `{wanted.fetch}`."
+            ) from differs
     return receipt
 
 
@@ -103,36 +108,21 @@ def _fetch(wanted: Published, progress: Progress, patience: Patience, *, renewin
     beginning = Beginning(
         name=wanted.name, part=part, note=part.with_name("part.json"), sure=wanted.checksum is not None
     )
-    said: list[str] = []
-    wrong: WrongChecksumError | None = None
-    for place in places(wanted):
-        try:
-            version = bring(place, beginning, progress, patience)
-            _accept(wanted, part, place, version)
-        except _WrongKindError as error:
-            said.append(f"what {shown(place)} sent {error}")
-            progress.say(f"What {shown(place)} sent as {wanted.name} {error}; it was not kept.")
-        except (BrokenError, RefusedError) as error:
-            said.append(f"{shown(place)}: {error}")
-        except WrongChecksumError as error:
-            wrong = error
-            progress.say(str(error))
-        else:
-            return
-        finally:
-            beginning.tidy()
-    if wrong is not None:
-        raise wrong
-    if renewing:
-        raise MissingFilesError(
-            f"{wanted.name} has changed where it is published, and the new version could not be fetched "
-            f"({'; '.join(said)}). The copy from before is still at {wanted.path}; try again with `{wanted.fetch}`."
+    try:
+        bring_from_one_of(
+            places(wanted),
+            beginning,
+            progress,
+            patience,
+            lambda place, version: _accept_from(place, version, wanted, part),
         )
-    raise MissingFilesError(missing(wanted, "; ".join(said)))
-
-
-class _WrongKindError(Exception):
-    """What came is not what its name says."""
+    except NowhereError as nowhere:
+        if renewing:
+            raise MissingFilesError(
+                f"{wanted.name} has changed where it is published, and the new version could not be fetched "
+                f"({nowhere}). The copy from before is still at {wanted.path}; try again with `{wanted.fetch}`."
+            ) from nowhere
+        raise MissingFilesError(missing(wanted, str(nowhere))) from nowhere
 
 
 def _problem_of(wanted: Published, found: Path) -> str | None:
@@ -140,24 +130,34 @@ def _problem_of(wanted: Published, found: Path) -> str | None:
     return problem_of(found, wanted.name) if wanted.checksum is None else None
 
 
-def _accept(wanted: Published, found: Path, origin: str, version: Version) -> Receipt:
-    """Give a whole file its name, and write its receipt. What is wrong is removed.
+def _accept_from(place: str, version: Version, wanted: Published, part: Path) -> None:
+    """Keep what a place sent whole, or remove it. Raises WrongFileError."""
+    if problem := _problem_of(wanted, part):
+        part.unlink()
+        raise WrongFileError(
+            f"What {shown(place)} sent as {wanted.name} {problem}; it was not kept.",
+            reason=f"what {shown(place)} sent {problem}",
+        )
+    try:
+        _accept(wanted, part, place, version)
+    except _OtherBytesError as differs:
+        part.unlink()
+        error = WrongChecksumError(
+            f"What {shown(place)} sent as {wanted.name} is not the published file, and was removed: {differs}."
+        )
+        raise WrongFileError(str(error), error=error) from differs
 
-    Raises WrongChecksumError, _WrongKindError.
-    """
-    if problem := _problem_of(wanted, found):
-        found.unlink()
-        raise _WrongKindError(problem)
+
+class _OtherBytesError(Exception):
+    """A checksum that is not the published one; both in words."""
+
+
+def _accept(wanted: Published, found: Path, origin: str, version: Version) -> Receipt:
+    """Give a whole file its name, and write its receipt. Raises _OtherBytesError."""
     kind, _, expected = (wanted.checksum or "sha256:").partition(":")
     digests = _digests(found, {"sha256", kind})
     if expected and digests[kind] != expected.lower():
-        differs = f"{kind} {digests[kind]}, expected {expected.lower()}"
-        if not origin:
-            raise WrongChecksumError(f"{found} is not the published file: {differs}. Remove it, then `{wanted.fetch}`.")
-        found.unlink()
-        raise WrongChecksumError(
-            f"What {shown(origin)} sent as {wanted.name} is not the published file, and was removed: {differs}."
-        )
+        raise _OtherBytesError(f"{kind} {digests[kind]}, expected {expected.lower()}")
     receipt = Receipt(origin=origin, version=version, size=found.stat().st_size, digest=digests["sha256"])
     # The old receipt goes before the file comes: at no moment is one beside a file that it is not of.
     (wanted.path.parent / "receipt.json").unlink(missing_ok=True)

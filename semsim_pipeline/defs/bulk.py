@@ -12,7 +12,7 @@ from semsim_pipeline.defs.checks import say
 from semsim_pipeline.defs.evaluations import Evaluations
 from semsim_pipeline.defs.resources import LoggedProgress, SemsimWorkspace
 from semsim_pipeline.defs.results import DATA_VERSION_TAG, event_of
-from semsim_pipeline.defs.watch import Watch, watch
+from semsim_pipeline.defs.watch import Failed, Watch, watch
 from semsim_pipeline.errors import SemsimError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def bring_up_to_date(
         f"{tally.current} partitions are current, {tally.computed} were computed, {len(tally.failures)} failed."
     )
     if tally.failures:
-        lines = [f"{len(tally.failures)} partitions failed.", *tally.failures]
+        lines = [f"{len(tally.failures)} partitions failed.", *(each.line for each in tally.failures)]
         raise dg.Failure(description="\n".join(lines), allow_retries=False)
 
 
@@ -88,10 +88,11 @@ def _tally(log: dg.DagsterLogManager, tally: Watch, found: "Outcome | Failure") 
         tally.current += 1
         tally.computed += found.computed
     else:
-        tally.failures.append(f"{found.stage} of {found.partition}: {found.reason}")
-        log.error(tally.failures[-1])
+        line = f"{found.stage} of {found.partition}: {found.reason}"
+        tally.failures.append(Failed(found.stage, line, found.upstream))
+        log.error(line)
     say(log, found.checks)
-    tally.failures += [f"check {check.line}" for check in found.checks if check.blocks]
+    tally.failures += [Failed(found.stage, f"check {check.line}") for check in found.checks if check.blocks]
     tally.warned += [check for check in found.checks if not check.passed and not check.blocks]
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 from semsim_pipeline.defs.bulk import OP, rescore
 from semsim_pipeline.defs.instance import fail_dead_runs, instance_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
-from semsim_pipeline.defs.watch import watched_by
+from semsim_pipeline.defs.watch import Failed, watched_by
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.progress import Progress
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rescored:
-    """What a run did. current: partitions that are up to date. computed: those that were not before. failures: a line
-    each. warned: failed checks that stop nothing. untold: why news of them did not reach the webhook."""
+    """What a run did. current: partitions that are up to date. computed: those that were not before. warned:
+    failed checks that stop nothing. untold: why news of them did not reach the webhook."""
 
     run_id: str
     current: int
     computed: int
-    failures: tuple[str, ...]
+    failures: tuple[Failed, ...]
     warned: tuple[CheckResult, ...] = ()
     untold: str | None = None
 

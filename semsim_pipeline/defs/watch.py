@@ -14,16 +14,25 @@ if TYPE_CHECKING:
     from semsim_pipeline.stages.checks import CheckResult
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """One thing that failed, in a line. waits_for: the failed partition that kept this one from being done, if any."""
+
+    stage: str
+    line: str
+    waits_for: str | None = None
+
+
 @dataclass(slots=True)
 class Watch:
-    """progress: of the terminal. current, computed: partitions that are up to date, and were not before. failures: a
-    line each, what others wait for first. warned: failed checks that stop nothing. untold: why news of them
+    """progress: of the terminal. current, computed: partitions that are up to date, and were not before. failures: what
+    others wait for first. warned: failed checks that stop nothing. untold: why news of them
     did not reach the webhook. error: why there was nothing to do at all, or what broke the run off."""
 
     progress: Progress
     current: int = 0
     computed: int = 0
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failed] = field(default_factory=list)
     warned: list[CheckResult] = field(default_factory=list)
     untold: str | None = None
     error: BaseException | None = None

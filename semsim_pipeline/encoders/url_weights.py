@@ -13,13 +13,13 @@ from pathlib import Path
 
 from semsim_pipeline import downloads, hub
 from semsim_pipeline.addresses import shown
-from semsim_pipeline.bring import Beginning, bring, locked
+from semsim_pipeline.bring import Beginning, NowhereError, WrongFileError, bring_from_one_of, locked
 from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
 from semsim_pipeline.progress import Silent
-from semsim_pipeline.transfer import BrokenError, Patience, RefusedError
+from semsim_pipeline.transfer import Patience
 
 PATIENCE = Patience()
 
@@ -102,39 +102,27 @@ class UrlWeights:
     def _from_one_of(self, places: list[str], name: str) -> None:
         part = self.path.with_name(f"{self.filename}.part")
         beginning = Beginning(name=self.filename, part=part, note=part.with_name(f".{part.name}.json"), sure=True)
-        refused: list[str] = []
-        wrong: UnusableWeightsError | None = None
-        for place in places:
-            # Nobody there is said at once, not after five tries: most machines without the file have no network.
-            if downloads.is_url(place) and (reason := hub.why_not_asked(place)):
-                refused.append(reason)
-                continue
-            try:
-                bring(place, beginning, _Logged(), PATIENCE)
-                self._accept(name, part, place)
-            except (BrokenError, RefusedError) as error:
-                refused.append(f"{shown(place)}: {error}")
-            except UnusableWeightsError as error:
-                wrong = error
-                if place != places[-1]:
-                    logger.warning("What %s has as %s is not the published file.", shown(place), self.filename)
-            else:
-                return
-            finally:
-                beginning.tidy()
-        if wrong is not None:
-            raise wrong
-        raise MissingWeightsError(self._missing(name, "; ".join(refused)))
+        try:
+            bring_from_one_of(
+                places, beginning, _Logged(), PATIENCE, lambda place, _: self._accept(name, part, place),
+                # Nobody there is said at once, not after five tries: most machines without the file have no network.
+                why_not=lambda place: hub.why_not_asked(place) if downloads.is_url(place) else None,
+            )  # fmt: skip
+        except NowhereError as nowhere:
+            raise MissingWeightsError(self._missing(name, str(nowhere))) from nowhere
 
     def _accept(self, name: str, part: Path, place: str) -> None:
-        """Give the whole file its name. Raises UnusableWeightsError, the file then removed."""
+        """Give the whole file its name, or remove it. Raises WrongFileError."""
         digest = digest_of_file(part)
         if not digest.startswith(self.digest_prefix):
             part.unlink()
-            raise UnusableWeightsError(
-                f"The weights of {name!r} are damaged: what {shown(place)} sent as {self.filename} has SHA-256 "
-                f"{digest[:12]}…, and {self.digest_prefix}… is published. Nothing was kept. Fetch them again: `semsim "
-                f"encoders fetch {name}`, or name another mirror in {downloads.MIRROR}."
+            raise WrongFileError(
+                f"What {shown(place)} has as {self.filename} is not the published file.",
+                error=UnusableWeightsError(
+                    f"The weights of {name!r} are damaged: what {shown(place)} sent as {self.filename} has SHA-256 "
+                    f"{digest[:12]}…, and {self.digest_prefix}… is published. Nothing was kept. Fetch them again: "
+                    f"`semsim encoders fetch {name}`, or name another mirror in {downloads.MIRROR}."
+                ),
             )
         part.replace(self.path)
 

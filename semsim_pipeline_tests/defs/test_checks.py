@@ -244,7 +244,7 @@ def test_a_failing_dataset_is_on_the_standing_check(home: Path) -> None:
     rescore_in_process(home, Silent())
     shutil.rmtree(home / "right")
     found = rescore_in_process(home, Silent())
-    assert any("right" in line for line in found.failures)
+    assert any("right" in each.line for each in found.failures)
     with instance_of(home) as instance:
         assert statuses(instance, "report", "whole") == {"all_pairs_current": Status.FAILED}
         ran = launch(instance, "whole", set(), {dg.AssetCheckKey(dg.AssetKey("report"), "all_pairs_current")})

@@ -141,11 +141,11 @@ def test_every_asset_says_what_it_is() -> None:
 def test_the_bulk_run_records_each_partition_once(home: Path) -> None:
     first = rescore_in_process(home, Silent())
     assert first.current == first.computed == 8
-    assert [line.split(":")[0] for line in first.failures[:2]] == [
+    assert [each.line.split(":")[0] for each in first.failures[:2]] == [
         "dataset_manifest of gone",
         "embeddings of gone@classical",
     ]
-    assert any("not done, because dataset_manifest of gone failed" in line for line in first.failures)
+    assert any("not done, because dataset_manifest of gone failed" in each.line for each in first.failures)
     again = rescore_in_process(home, Silent())
     assert (again.current, again.computed) == (8, 0)
     with instance_of(home) as instance:
