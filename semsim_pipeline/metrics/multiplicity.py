@@ -30,13 +30,14 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values, in the order given: calling all those at most q different makes at most a share q of these
     calls wrong on average, for tests that are independent or err in the same direction (pairs that share a set do).
 
-    Never below the raw value. Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001.
+    Never below the raw value. Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001. Checked against:
+    scipy.stats.false_discovery_control, plain loops.
     """
-    if not p_values:
-        return []
-    from scipy.stats import false_discovery_control
-
-    return [float(p) for p in false_discovery_control(np.asarray(p_values, np.float64), method="bh")]
+    raw: NDArray[np.float64] = np.asarray(p_values, np.float64)
+    order = np.argsort(-raw, kind="stable")
+    # Of the largest p first. scipy.stats has this function, and takes every command a second to import.
+    falling = np.minimum.accumulate(raw[order] * (len(raw) / np.arange(len(raw), 0, -1)))
+    return _in_order_given(falling, order)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -48,6 +49,10 @@ def holm(p_values: Sequence[float]) -> list[float]:
     raw: NDArray[np.float64] = np.asarray(p_values, np.float64)
     order = np.argsort(raw, kind="stable")
     rising = np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1))
-    adjusted = np.empty_like(raw)
-    adjusted[order] = np.minimum(1.0, rising)
-    return [float(p) for p in adjusted]
+    return _in_order_given(rising, order)
+
+
+def _in_order_given(adjusted: NDArray[np.float64], order: NDArray[np.intp]) -> list[float]:
+    out = np.empty_like(adjusted)
+    out[order] = np.minimum(1.0, adjusted)
+    return [float(p) for p in out]

@@ -17,6 +17,8 @@ from semsim_pipeline_tests.pictures import write_pictures
 
 HEAVY = ("torch", "dagster", "matplotlib", "polars", "pyarrow", "sklearn", "scipy", "PIL", "skimage", "timm", "pandas")
 
+DIGITS = ("digits[limit=22]", "digits[limit=22,seed=1]", "--encoder", "classical")
+"""A small question whose encoder needs no torch, which is dear to start."""
 PRELUDE = "import sys; from semsim_pipeline.cli import main; "
 SLOW_ENCODER = """
 import sys, time
@@ -85,9 +87,7 @@ def test_interrupted_work_is_kept_and_goes_on(tmp_path: Path) -> None:
     assert not list(home.glob("embeddings/*/.tmp-*"))
 
 
-@pytest.mark.parametrize(
-    "command", [["list", "metrics"], ["compare", "digits[limit=22]", "digits[limit=22]", "-q", "--metrics=kid"]]
-)
+@pytest.mark.parametrize("command", [["list", "metrics"], ["compare", *DIGITS, "-q", "--metrics=kid"]])
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path, command: list[str]) -> None:
     environment = {**os.environ, "SEMSIM_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
@@ -120,7 +120,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(tmp_path: Path,
     _mount(disk, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
     try:
         environment = {**os.environ, "SEMSIM_HOME": str(disk / "home")}
-        ran = process("embed", pictures, "--quiet", env=environment)
+        ran = process("embed", pictures, "--encoder", "classical", "--quiet", env=environment)
         left = list(disk.rglob(".tmp-*"))
     finally:
         _unmount(disk)
@@ -139,8 +139,7 @@ def test_a_full_disk_keeps_the_old_result(tmp_path: Path) -> None:
         (disk / "result.json").write_text("old")
         ran = process(
             "compare",
-            "digits[limit=22]",
-            "digits[limit=22,seed=1]",
+            *DIGITS,
             "--metrics",
             "kid",
             "--json",
@@ -163,9 +162,9 @@ def test_a_read_only_disk(tmp_path: Path) -> None:
     _mount(disk, "-t", "tmpfs", "-o", "ro", "tmpfs")
     try:
         environment = {**os.environ, "SEMSIM_HOME": str(disk / "home")}
-        embedded = process("embed", "digits[limit=3]", "-q", env=environment)
+        embedded = process("embed", "digits[limit=3]", "--encoder", "classical", "-q", env=environment)
         environment["SEMSIM_HOME"] = str(disk)
-        at_root = process("embed", "digits[limit=3]", "-q", env=environment)
+        at_root = process("embed", "digits[limit=3]", "--encoder", "classical", "-q", env=environment)
         report = process("compare", "digits", "digits", "--json", disk / "x.json", "-q", env=environment)
     finally:
         _unmount(disk)
@@ -180,8 +179,7 @@ def test_json_may_go_to_a_pipe_or_a_device(tmp_path: Path) -> None:
     environment = {**os.environ, "SEMSIM_HOME": str(tmp_path / "home")}
     ran = process(
         "compare",
-        "digits[limit=22]",
-        "digits[limit=22]",
+        *DIGITS,
         "--json",
         "/dev/null",
         "-q",
@@ -194,15 +192,12 @@ def test_json_may_go_to_a_pipe_or_a_device(tmp_path: Path) -> None:
     # A terminal that knows ASCII only still gets an answer.
     ran = process(
         "compare",
-        "digits[limit=22]",
-        "digits[limit=22]",
+        *DIGITS,
         "-q",
         "--metrics",
         "kid",
         env={**environment, "PYTHONIOENCODING": "ascii"},
     )
     assert ran.returncode == 0, ran.stderr
-    ran = process(
-        "compare", "digits[limit=22]", "digits[limit=22]", "--json", "-", "-q", "--metrics", "kid", env=environment
-    )
+    ran = process("compare", *DIGITS, "--json", "-", "-q", "--metrics", "kid", env=environment)
     assert json.loads(ran.stdout)["schema"] == 1

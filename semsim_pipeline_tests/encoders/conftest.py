@@ -58,3 +58,16 @@ def open_clip_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     with served_hub(monkeypatch) as served:
         yield served
+
+
+def one_line(error: BaseException) -> str:
+    """What a person is told: one line, not too long."""
+    text = str(error)
+    assert "\n" not in text
+    assert len(text) < 700
+    return text
+
+
+def weights_in(folder: Path) -> list[Path]:
+    """What a later run could take for weights."""
+    return [path for path in folder.rglob("*") if path.is_file() and path.suffix in {".safetensors", ".pth", ".bin"}]

@@ -6,6 +6,8 @@ import pytest
 
 from semsim_pipeline.plots import draw
 from semsim_pipeline.plots.base import PLOTS
+from semsim_pipeline.stages.checks import CheckResult, check_stage
+from semsim_pipeline.stages.outcome import Stage
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
 
@@ -43,3 +45,25 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     write_pictures(home / "alone", N, seed=7)
     (home / "catalog.yaml").write_text(CATALOG, encoding="utf-8")
     return Workspace.open(home)
+
+
+PAIR = "left~alone@classical"
+"""Of the catalogue that the tests of checks write."""
+
+
+def checks(workspace: Workspace, stage: Stage, partition: str) -> dict[str, CheckResult]:
+    return {each.facts.name: each for each in check_stage(workspace, stage, partition)}
+
+
+def failing(workspace: Workspace, stage: Stage, partition: str) -> set[str]:
+    return {name for name, each in checks(workspace, stage, partition).items() if not each.passed}
+
+
+def recatalogue(workspace: Workspace, text: str) -> Workspace:
+    (workspace.home / "catalog.yaml").write_text(text, encoding="utf-8")
+    return Workspace.open(workspace.home)
+
+
+def spoil(folder: Path, count: int) -> None:
+    for number in range(count):
+        (folder / f"bad{number}.png").write_bytes(b"no image")
