@@ -30,11 +30,18 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def run(
-    task: str, *, address_limit_gib: float | None = None, environment: dict[str, str] | None = None, **keywords: Any
+    task: str,
+    *,
+    address_limit_gib: float | None = None,
+    environment: dict[str, str] | None = None,
+    sampler_share: float = 1.0,
+    **keywords: Any,
 ) -> dict[str, Any]:
     """Call `module:function(**keywords)` in a fresh process and measure it.
 
     address_limit_gib: RLIMIT_AS of that process, so that what does not fit fails there and not the machine.
+    sampler_share: of a core, at most, for sampling. A sample of a large process takes 10 ms, and what keeps every core
+    busy is slowed by that: a quarter of a core was lost. Small shares see peaks of the tree less finely.
     Returns: `result` (what the function returned; None where it ran out of memory), `out_of_memory`, seconds (start of
     the process to its end), cpu_seconds, peak_tree_mib (sampled PSS of the process and its children), peak_main_mib
     (VmHWM of the process itself), peak_child_mib (largest child), others_cores (mean cores that other processes used:
@@ -47,7 +54,7 @@ def run(
         before, began = _busy(), time.perf_counter()
         mine = time.process_time()
         process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **(environment or {})})
-        samples = list(_samples(process))
+        samples = list(_samples(process, sampler_share))
         seconds = time.perf_counter() - began
         busy = _busy() - before
         if not out.exists():
@@ -63,12 +70,15 @@ def run(
     return found
 
 
-def _samples(process: subprocess.Popen[bytes]) -> Iterator[tuple[float, float]]:
+def _samples(process: subprocess.Popen[bytes], share: float) -> Iterator[tuple[float, float]]:
     """(time, MiB of the tree) until the process ends."""
     root = psutil.Process(process.pid)
     while process.poll() is None:
+        began = time.thread_time()
         yield time.time(), _tree_mib(root)
-        time.sleep(SAMPLE_SECONDS)
+        until = time.monotonic() + max(SAMPLE_SECONDS, (time.thread_time() - began) / share)
+        while process.poll() is None and time.monotonic() < until:
+            time.sleep(SAMPLE_SECONDS)
 
 
 def _tree_mib(root: psutil.Process) -> float:
