@@ -42,6 +42,22 @@ def summary() -> str:
     )
 
 
+def level() -> str:
+    """A row a setting: how often equal sets were called different, by ours and by the textbook's test."""
+    found = machine.load("simulation_level")
+    rows = [
+        [
+            NAMES[each["population"]], f"{each['n']:,}, {each['m']:,}",
+            _marked(each["ours"], each["ours"] <= MOST_ALARMS), f"{each['plain']:.3f}",
+        ]
+        for each in found["settings"]
+    ]  # fmt: skip
+    rows.append(["**all**", "", f"{found['over_all']['ours']:.3f}", f"{found['over_all']['plain']:.3f}"])
+    trials = min(each["trials"] for each in found["settings"])
+    said = f"{trials:,} pairs of equal sets a row; p ≤ {found['alpha']} in a share known to ± {found['noise_95']:.3f}"
+    return f"{said}:\n\n" + table(["equal sets of", "n, m", "`semsim`", "in plain loops"], rows, left=2)
+
+
 def power() -> str:
     found = machine.load("simulation_study")["settings"]
     rows = [
@@ -60,7 +76,7 @@ def _noise(share: float, trials: int) -> float:
     return 1.96 * math.sqrt(share * (1 - share) / trials)
 
 
-TABLES = {"study": summary, "coverage": coverage, "power": power}
+TABLES = {"study": summary, "coverage": coverage, "level": level, "power": power}
 
 
 def written(text: str) -> str:
