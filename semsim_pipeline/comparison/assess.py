@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 import numpy as np
 
 from semsim_pipeline.comparison.results import Comparison, SideSummary
+from semsim_pipeline.cores import cores
 from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
 from semsim_pipeline.metrics.class_table import ClassTable, class_table
@@ -60,12 +61,14 @@ def assess(  # noqa: PLR0913 - plain keywords, each of one question
 
 def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
     """On small matrices a BLAS with several threads spends most of its time waiting for them: 2.7 CPU-seconds for a
-    card of 1,000 by 1,000 images, 0.7 with one. By size alone, so that a pair scores the same wherever it is scored."""
-    if len(pair.reference) * len(pair.candidate) > SMALL_PAIR:
-        return nullcontext()
-    from threadpoolctl import threadpool_limits
+    card of 1,000 by 1,000 images, 0.7 with one. On large ones a core is left to what uses the products meanwhile (see
+    `metrics.blocks`). Never more than there were."""
+    from threadpoolctl import ThreadpoolController
 
-    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
+    blas = ThreadpoolController().select(user_api="blas")
+    now = max((library["num_threads"] for library in blas.info()), default=1)
+    small = len(pair.reference) * len(pair.candidate) <= SMALL_PAIR
+    limits: AbstractContextManager[object] = blas.limit(limits=1 if small else max(1, min(now, cores() - 1)))
     return limits
 
 

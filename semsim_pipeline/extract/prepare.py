@@ -7,7 +7,6 @@ thousands.
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from semsim_pipeline.cores import cores
 from semsim_pipeline.datasets.base import Content
 from semsim_pipeline.datasets.decode import decode, scaled_down
 from semsim_pipeline.datasets.perceptual import HASH_WORDS, perceptual_hash
@@ -140,8 +140,3 @@ def helpers_here() -> Helpers | None:
     """Of the surrounding `helpers`, where there are any."""
     found: Helpers | None = getattr(_here, "helpers", None)
     return found
-
-
-def cores() -> int:
-    """Those that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

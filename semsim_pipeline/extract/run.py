@@ -8,13 +8,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from semsim_pipeline.cores import cores
 from semsim_pipeline.datasets.base import fetch
 from semsim_pipeline.encoders.base import Encoder
 from semsim_pipeline.errors import EmptyDatasetError
 from semsim_pipeline.extract.engines import engine
 from semsim_pipeline.extract.hashes import hash_missing, image_hashes
 from semsim_pipeline.extract.plan import Cut, count_embedded, embedding_key, failures, missing_rows, shards
-from semsim_pipeline.extract.prepare import cores, helpers
+from semsim_pipeline.extract.prepare import helpers
 from semsim_pipeline.extract.records import (
     REASONS_SHOWN,
     Extraction,

@@ -1,30 +1,69 @@
-"""Sums of a kernel over all pairs, one tile at a time: the n × m matrix never exists."""
+"""Sums of a kernel over all pairs, one tile at a time: the n × m matrix never exists.
+
+While a tile is used, another thread multiplies the next: the product is most of the time of every pass, and what is
+done with it runs on one core whatever the BLAS has. Same products, same order: not a bit changes.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
+from semsim_pipeline.cores import cores
 
 Tile = NDArray[np.float32] | NDArray[np.float64]
 Kernel = Callable[[Tile], Tile]
 """Turns a tile of inner products into kernel values; may overwrite the tile it is given."""
 
 SMALLEST_TILE = 16
+LEAST_AHEAD = 256
+"""Side of a tile from which handing it to another thread (50 µs) is cheap beside its product."""
+T = TypeVar("T")
+Step = Callable[[Tile], T]
+"""Fills the beginning of a flat buffer, and says what that is."""
 
 
 def tile_rows(working_memory: int) -> int:
     """Rows of a square tile within a byte budget, at most 1,024 (the fastest), at least 16.
 
     >>> tile_rows(64 << 20), tile_rows(1 << 20), tile_rows(0)
-    (1024, 181, 16)
+    (1024, 161, 16)
     """
-    # Four float64 tiles at most live at once: products, kernel values, a mask, a scratch.
-    return min(TILE_ROWS, max(SMALLEST_TILE, math.isqrt(working_memory // 32)))
+    # Five float64 tiles at most live at once: products, the next products, kernel values, a mask, a scratch.
+    return min(TILE_ROWS, max(SMALLEST_TILE, math.isqrt(working_memory // 40)))
+
+
+def one_ahead(steps: Iterable[Step[T]], tile: int, dtype: np.dtype[np.floating]) -> Iterator[T]:
+    """What each step says, in order, while another thread takes the next step with another buffer.
+
+    A step's buffer is used again by the step after the next. What a step raises is raised here, in its turn; where the
+    caller stops early, the step under way is waited for. On tiles below LEAST_AHEAD and on one core this thread takes
+    every step. Memory: two tiles.
+    """
+    buffers = [np.empty(tile * tile, dtype)]
+    if tile < LEAST_AHEAD or cores() == 1:
+        yield from (step(buffers[0]) for step in steps)
+        return
+    waiting: Future[T] | None = None
+    with ThreadPoolExecutor(1, "semsim-tile") as another:
+        for number, step in enumerate(steps):
+            if number == 1:
+                buffers.append(np.empty_like(buffers[0]))
+            # With the caller's settings, such as what numpy says of an overflow.
+            begun = another.submit(copy_context().run, step, buffers[number % 2])
+            if waiting is not None:
+                yield waiting.result()
+            waiting = begun
+        if waiting is not None:
+            yield waiting.result()
 
 
 TileWatch = Callable[[int, int, Tile], None]
@@ -38,21 +77,33 @@ def inner_product_tiles(
 
     dtype: of the products; default float32 where both sides are, else float64. The tile is a buffer: the next step
     overwrites it.
-    Memory: one tile, and one copy of a block of rows where a side's dtype is another.
+    Memory: two tiles, and one copy of a block of rows where a side's dtype is another.
     """
     dtype = dtype or np.result_type(left.dtype, right.dtype)
-    buffer = np.empty(tile * tile, dtype)
-    for i in range(0, len(left), tile):
-        a = left[i : i + tile].astype(dtype, copy=False)
-        for j in range(i if upper else 0, len(right), tile):
-            b = right[j : j + tile].astype(dtype, copy=False)
-            out = buffer[: len(a) * len(b)].reshape(len(a), len(b))
-            np.matmul(a, b.T, out=out)
-            yield i, j, out
+
+    def steps() -> Iterator[Step[tuple[int, int, Tile]]]:
+        for i in range(0, len(left), tile):
+            a = left[i : i + tile].astype(dtype, copy=False)
+            for j in range(i if upper else 0, len(right), tile):
+                b = right[j : j + tile].astype(dtype, copy=False)
+                yield partial(_tile, i, j, a, b)
+
+    yield from one_ahead(steps(), tile, dtype)
+
+
+def _tile(i: int, j: int, a: Tile, b: Tile, buffer: Tile) -> tuple[int, int, Tile]:
+    return i, j, product(a, b, buffer)
+
+
+def product(a: Tile, b: Tile, buffer: Tile) -> Tile:
+    """a·bᵀ in the beginning of a flat buffer."""
+    out = buffer[: len(a) * len(b)].reshape(len(a), len(b))
+    np.matmul(a, b.T, out=out)
+    return out
 
 
 def cross_sum(left: Embeddings, right: Embeddings, kernel: Kernel, *, tile: int = TILE_ROWS) -> float:
-    """Sum of kernel(xᵢ·yⱼ) over all n·m pairs; values are added in float64. Memory: two tiles."""
+    """Sum of kernel(xᵢ·yⱼ) over all n·m pairs; values are added in float64. Memory: three tiles."""
     return math.fsum(
         float(kernel(products).sum(dtype=np.float64))
         for _, _, products in inner_product_tiles(left, right, tile, upper=False)
@@ -60,7 +111,7 @@ def cross_sum(left: Embeddings, right: Embeddings, kernel: Kernel, *, tile: int 
 
 
 def within_sum(rows: Embeddings, kernel: Kernel, *, tile: int = TILE_ROWS) -> float:
-    """Sum of kernel(xᵢ·xⱼ) over ordered pairs i ≠ j; only the upper half is computed. Memory: two tiles.
+    """Sum of kernel(xᵢ·xⱼ) over ordered pairs i ≠ j; only the upper half is computed. Memory: three tiles.
 
     Self-pairs are set to zero in the tile before it is summed: subtracting them afterwards would cancel digits where
     a row is long (its self-pair is the cube of its squared length).

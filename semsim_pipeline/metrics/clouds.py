@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
 from semsim_pipeline.errors import UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, code_of
-from semsim_pipeline.metrics.blocks import Tile
+from semsim_pipeline.metrics.blocks import Step, Tile, one_ahead, product
 from semsim_pipeline.seeding import generator
 
 Index = NDArray[np.intp]
@@ -212,32 +213,36 @@ def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool, sq
 def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROWS, upper: bool) -> Iterator[Bounds]:
     """Tiles of lower bounds over left × right; `upper` (left is right) leaves out the tiles below the diagonal.
 
-    Memory: one tile, five centred blocks of rows, 8 bytes a right row.
+    Memory: two tiles, five centred blocks of rows, 8 bytes a right row.
     """
     lengths: dict[int, Floats] = {}
-    buffer = np.empty(tile * tile, frame.centre.dtype)
     panel = tile * PANEL_TILES
-    for start in range(0, len(left), panel):
-        blocks = [
-            _block(frame, left, i, min(i + tile, len(left)), right=False)
-            for i in range(start, min(start + panel, len(left)), tile)
-        ]
-        for j in range(start if upper else 0, len(right), tile):
-            columns = _block(frame, right, j, min(j + tile, len(right)), right=True, squares=lengths.get(j))
-            lengths[j] = columns.squares
-            for block in blocks:
-                if upper and j < block.start:
-                    continue
-                low = buffer[: len(block.rows) * len(columns.rows)].reshape(len(block.rows), len(columns.rows))
-                np.matmul(block.rows, columns.rows.T, out=low)
-                yield Bounds(
-                    row=block.start,
-                    column=j,
-                    low=low,
-                    spare_rows=block.spare,
-                    spare_columns=columns.spare,
-                    squares=block.squares,
-                )
+
+    def steps() -> Iterator[Step[Bounds]]:
+        for start in range(0, len(left), panel):
+            blocks = [
+                _block(frame, left, i, min(i + tile, len(left)), right=False)
+                for i in range(start, min(start + panel, len(left)), tile)
+            ]
+            for j in range(start if upper else 0, len(right), tile):
+                columns = _block(frame, right, j, min(j + tile, len(right)), right=True, squares=lengths.get(j))
+                lengths[j] = columns.squares
+                for block in blocks:
+                    if not (upper and j < block.start):
+                        yield partial(_bounds, block, columns)
+
+    yield from one_ahead(steps(), tile, frame.centre.dtype)
+
+
+def _bounds(block: _Block, columns: _Block, buffer: Tile) -> Bounds:
+    return Bounds(
+        row=block.start,
+        column=columns.start,
+        low=product(block.rows, columns.rows, buffer),
+        spare_rows=block.spare,
+        spare_columns=columns.spare,
+        squares=block.squares,
+    )
 
 
 def watch_cross(

@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from semsim_pipeline.cores import cores
 from semsim_pipeline.encoders.base import LoadedEncoder, OnDevice
 from semsim_pipeline.errors import WorkError
 from semsim_pipeline.extract import prepare as prepare_module
 from semsim_pipeline.extract.batches import Batches
 from semsim_pipeline.extract.plan import embedding_key
-from semsim_pipeline.extract.prepare import CHANGED, LEAST_CORES, LEAST_IMAGES, cores, helpers, helpers_here
+from semsim_pipeline.extract.prepare import CHANGED, LEAST_CORES, LEAST_IMAGES, helpers, helpers_here
 from semsim_pipeline.extract.records import ShardSpec
 from semsim_pipeline.extract.run import embed_view
 from semsim_pipeline.fingerprint import image_id_of
