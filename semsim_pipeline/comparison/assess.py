@@ -13,6 +13,7 @@ from semsim_pipeline.comparison.results import Comparison, SideSummary
 from semsim_pipeline.cores import cores
 from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
+from semsim_pipeline.metrics.blocks import MOST_AHEAD
 from semsim_pipeline.metrics.class_table import ClassTable, class_table
 from semsim_pipeline.metrics.score_card import score_card, select
 from semsim_pipeline.metrics.similarity import Similarity, similarity_of
@@ -61,14 +62,14 @@ def assess(  # noqa: PLR0913 - plain keywords, each of one question
 
 def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
     """On small matrices a BLAS with several threads spends most of its time waiting for them: 2.7 CPU-seconds for a
-    card of 1,000 by 1,000 images, 0.7 with one. On large ones a core is left to what uses the products meanwhile (see
-    `metrics.blocks`). Never more than there were."""
+    card of 1,000 by 1,000 images, 0.7 with one. On large ones the cores are shared among the products that
+    `metrics.blocks` makes at once. Never more than there were."""
     from threadpoolctl import ThreadpoolController
 
     blas = ThreadpoolController().select(user_api="blas")
     now = max((library["num_threads"] for library in blas.info()), default=1)
     small = len(pair.reference) * len(pair.candidate) <= SMALL_PAIR
-    limits: AbstractContextManager[object] = blas.limit(limits=1 if small else max(1, min(now, cores() - 1)))
+    limits: AbstractContextManager[object] = blas.limit(limits=1 if small else min(now, max(1, cores() // MOST_AHEAD)))
     return limits
 
 

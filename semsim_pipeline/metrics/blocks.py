@@ -1,12 +1,13 @@
 """Sums of a kernel over all pairs, one tile at a time: the n × m matrix never exists.
 
-While a tile is used, another thread multiplies the next: the product is most of the time of every pass, and what is
-done with it runs on one core whatever the BLAS has. Same products, same order: not a bit changes.
+While a tile is used, other threads multiply the next ones: products are most of the time of every pass, and what is
+done with them runs on one core whatever the BLAS has. Same products, same order: not a bit changes.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
@@ -24,6 +25,9 @@ Kernel = Callable[[Tile], Tile]
 """Turns a tile of inner products into kernel values; may overwrite the tile it is given."""
 
 SMALLEST_TILE = 16
+MOST_AHEAD = 4
+"""Tiles made while one is used, a core each: with more, whoever uses them is what is waited for."""
+
 LEAST_AHEAD = 256
 """Side of a tile from which handing it to another thread (50 µs) is cheap beside its product."""
 T = TypeVar("T")
@@ -35,35 +39,41 @@ def tile_rows(working_memory: int) -> int:
     """Rows of a square tile within a byte budget, at most 1,024 (the fastest), at least 16.
 
     >>> tile_rows(64 << 20), tile_rows(1 << 20), tile_rows(0)
-    (1024, 161, 16)
+    (1024, 128, 16)
     """
-    # Five float64 tiles at most live at once: products, the next products, kernel values, a mask, a scratch.
-    return min(TILE_ROWS, max(SMALLEST_TILE, math.isqrt(working_memory // 40)))
+    # Eight float64 tiles at most live at once: products, MOST_AHEAD more, kernel values, a mask, a scratch.
+    return min(TILE_ROWS, max(SMALLEST_TILE, math.isqrt(working_memory // (8 * (MOST_AHEAD + 4)))))
 
 
-def one_ahead(steps: Iterable[Step[T]], tile: int, dtype: np.dtype[np.floating]) -> Iterator[T]:
-    """What each step says, in order, while another thread takes the next step with another buffer.
+def made_ahead(steps: Iterable[Step[T]], tile: int, dtype: np.dtype[np.floating]) -> Iterator[T]:
+    """What each step says, in order, while other threads take the next steps with other buffers.
 
-    A step's buffer is used again by the step after the next. What a step raises is raised here, in its turn; where the
-    caller stops early, the step under way is waited for. On tiles below LEAST_AHEAD and on one core this thread takes
-    every step. Memory: two tiles.
+    A step's buffer is used again once its tile was. What a step raises is raised here, in its turn; where the caller
+    stops early, steps under way are waited for. On tiles below LEAST_AHEAD and on one core this thread takes every
+    step. Memory: a tile, and one for each thread.
     """
-    buffers = [np.empty(tile * tile, dtype)]
-    if tile < LEAST_AHEAD or cores() == 1:
-        yield from (step(buffers[0]) for step in steps)
+    threads = min(cores(), MOST_AHEAD)
+    if tile < LEAST_AHEAD or threads == 1:
+        buffer = np.empty(tile * tile, dtype)
+        yield from (step(buffer) for step in steps)
         return
-    waiting: Future[T] | None = None
-    with ThreadPoolExecutor(1, "semsim-tile") as another:
-        for number, step in enumerate(steps):
-            if number == 1:
-                buffers.append(np.empty_like(buffers[0]))
+    free = [np.empty(tile * tile, dtype) for _ in range(threads + 1)]
+    begun: deque[tuple[Future[T], Tile]] = deque()
+    with ThreadPoolExecutor(threads, "semsim-tile") as others:
+        for step in steps:
+            buffer = free.pop()
             # With the caller's settings, such as what numpy says of an overflow.
-            begun = another.submit(copy_context().run, step, buffers[number % 2])
-            if waiting is not None:
-                yield waiting.result()
-            waiting = begun
-        if waiting is not None:
-            yield waiting.result()
+            begun.append((others.submit(copy_context().run, step, buffer), buffer))
+            if not free:
+                yield from _first(begun, free)
+        while begun:
+            yield from _first(begun, free)
+
+
+def _first(begun: deque[tuple[Future[T], Tile]], free: list[Tile]) -> Iterator[T]:
+    made, buffer = begun.popleft()
+    yield made.result()
+    free.append(buffer)
 
 
 TileWatch = Callable[[int, int, Tile], None]
@@ -77,7 +87,7 @@ def inner_product_tiles(
 
     dtype: of the products; default float32 where both sides are, else float64. The tile is a buffer: the next step
     overwrites it.
-    Memory: two tiles, and one copy of a block of rows where a side's dtype is another.
+    Memory: as `made_ahead`, and one copy of a block of rows where a side's dtype is another.
     """
     dtype = dtype or np.result_type(left.dtype, right.dtype)
 
@@ -88,7 +98,7 @@ def inner_product_tiles(
                 b = right[j : j + tile].astype(dtype, copy=False)
                 yield partial(_tile, i, j, a, b)
 
-    yield from one_ahead(steps(), tile, dtype)
+    yield from made_ahead(steps(), tile, dtype)
 
 
 def _tile(i: int, j: int, a: Tile, b: Tile, buffer: Tile) -> tuple[int, int, Tile]:
@@ -103,7 +113,7 @@ def product(a: Tile, b: Tile, buffer: Tile) -> Tile:
 
 
 def cross_sum(left: Embeddings, right: Embeddings, kernel: Kernel, *, tile: int = TILE_ROWS) -> float:
-    """Sum of kernel(xᵢ·yⱼ) over all n·m pairs; values are added in float64. Memory: three tiles."""
+    """Sum of kernel(xᵢ·yⱼ) over all n·m pairs; values are added in float64. Memory: as `made_ahead`, and a tile."""
     return math.fsum(
         float(kernel(products).sum(dtype=np.float64))
         for _, _, products in inner_product_tiles(left, right, tile, upper=False)
@@ -111,7 +121,8 @@ def cross_sum(left: Embeddings, right: Embeddings, kernel: Kernel, *, tile: int 
 
 
 def within_sum(rows: Embeddings, kernel: Kernel, *, tile: int = TILE_ROWS) -> float:
-    """Sum of kernel(xᵢ·xⱼ) over ordered pairs i ≠ j; only the upper half is computed. Memory: three tiles.
+    """Sum of kernel(xᵢ·xⱼ) over ordered pairs i ≠ j; only the upper half is computed. Memory: as
+    `made_ahead`, and a tile.
 
     Self-pairs are set to zero in the tile before it is summed: subtracting them afterwards would cancel digits where
     a row is long (its self-pair is the cube of its squared length).

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from semsim_pipeline.arrays import TILE_ROWS, Embeddings
 from semsim_pipeline.errors import UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, code_of
-from semsim_pipeline.metrics.blocks import Step, Tile, one_ahead, product
+from semsim_pipeline.metrics.blocks import Step, Tile, made_ahead, product
 from semsim_pipeline.seeding import generator
 
 Index = NDArray[np.intp]
@@ -213,7 +213,7 @@ def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool, sq
 def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROWS, upper: bool) -> Iterator[Bounds]:
     """Tiles of lower bounds over left × right; `upper` (left is right) leaves out the tiles below the diagonal.
 
-    Memory: two tiles, five centred blocks of rows, 8 bytes a right row.
+    Memory: the tiles of `made_ahead`, five centred blocks of rows, 8 bytes a right row.
     """
     lengths: dict[int, Floats] = {}
     panel = tile * PANEL_TILES
@@ -231,7 +231,7 @@ def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROW
                     if not (upper and j < block.start):
                         yield partial(_bounds, block, columns)
 
-    yield from one_ahead(steps(), tile, frame.centre.dtype)
+    yield from made_ahead(steps(), tile, frame.centre.dtype)
 
 
 def _bounds(block: _Block, columns: _Block, buffer: Tile) -> Bounds:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from semsim_pipeline.metrics import blocks
 from semsim_pipeline.metrics.base import EmbeddedSet
-from semsim_pipeline.metrics.blocks import LEAST_AHEAD, Step, Tile, inner_product_tiles, one_ahead
+from semsim_pipeline.metrics.blocks import LEAST_AHEAD, Step, Tile, inner_product_tiles, made_ahead
 from semsim_pipeline.metrics.clouds import bound_tiles, cloud_of, frame_of
 
 F32 = np.dtype(np.float32)
@@ -53,7 +53,7 @@ def test_a_tile_stays_as_it_is_while_the_next_is_made() -> None:
 
         return fill
 
-    for number, tile in one_ahead((step(number) for number in range(6)), LEAST_AHEAD, F32):
+    for number, tile in made_ahead((step(number) for number in range(6)), LEAST_AHEAD, F32):
         if number < 5:
             assert begun[number + 1].wait(timeout=20), "nobody works on the next"
         assert (tile == number).all()
@@ -61,14 +61,14 @@ def test_a_tile_stays_as_it_is_while_the_next_is_made() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
 def test_every_step_once_in_order(count: int) -> None:
-    assert [number for number, _ in one_ahead(counting(count), LEAST_AHEAD, F32)] == list(range(count))
+    assert [number for number, _ in made_ahead(counting(count), LEAST_AHEAD, F32)] == list(range(count))
 
 
 def test_small_tiles_and_one_core_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
-    list(one_ahead(counting(3, seen), LEAST_AHEAD - 1, F32))
+    list(made_ahead(counting(3, seen), LEAST_AHEAD - 1, F32))
     monkeypatch.setattr(blocks, "cores", lambda: 1)
-    list(one_ahead(counting(3, seen), LEAST_AHEAD, F32))
+    list(made_ahead(counting(3, seen), LEAST_AHEAD, F32))
     assert seen == [threading.current_thread().name] * 6
 
 
@@ -76,11 +76,11 @@ def test_what_a_step_raises_comes_in_its_turn_and_no_thread_is_left() -> None:
     def broken(_: Tile) -> tuple[int, Tile]:
         raise ArithmeticError("boom")
 
-    found = one_ahead([*counting(2), broken, *counting(1)], LEAST_AHEAD, F32)
+    found = made_ahead([*counting(2), broken, *counting(1)], LEAST_AHEAD, F32)
     assert [next(found)[0], next(found)[0]] == [0, 1]
     with pytest.raises(ArithmeticError, match="boom"):
         next(found)
-    stopped = one_ahead(counting(5), LEAST_AHEAD, F32)
+    stopped = made_ahead(counting(5), LEAST_AHEAD, F32)
     next(stopped)
     stopped.close()  # type: ignore[attr-defined]
     assert not [each for each in threading.enumerate() if each.name.startswith("semsim-tile")]
