@@ -9,7 +9,8 @@ import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 
@@ -115,9 +116,10 @@ class Servers:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, self._note)
         # A session of its own: a signal can then reach every server, and Ctrl-C reaches them through us alone.
-        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own arguments
-            self._command, env=self._environment, cwd=self._folder, start_new_session=True, stdin=subprocess.DEVNULL
-        )
+        with _interrupts_for_children():
+            self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own arguments
+                self._command, env=self._environment, cwd=self._folder, start_new_session=True, stdin=subprocess.DEVNULL
+            )
         return self
 
     def _note(self, number: int, _frame: object) -> None:
@@ -154,6 +156,21 @@ class Servers:
     def _signal(group: int, number: int) -> None:
         with suppress(ProcessLookupError):  # all of them have ended
             os.killpg(group, number)
+
+
+@contextmanager
+def _interrupts_for_children() -> Iterator[None]:
+    """Processes started in the block do not ignore SIGINT, even where this one does, as behind `nohup` or `&` in a
+    script: Dagster ends its servers by it, and would wait for ever."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        yield
+        return
+    signal.signal(signal.SIGINT, lambda *_: None)  # handlers end with `exec`, ignored signals stay ignored
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _group_lives(group: int) -> bool:

@@ -153,6 +153,19 @@ def test_nohup_is_respected_and_other_signals_end_the_servers(tmp_path: Path) ->
     assert asked == [0, signal.SIGTERM]
 
 
+@pytest.mark.usefixtures("hang_up_handler")
+@pytest.mark.parametrize("ignored", [True, False])
+def test_servers_of_a_background_command_can_be_interrupted(ignored: bool, tmp_path: Path) -> None:
+    if ignored:  # as a shell script does for what it starts with `&`
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    told = tmp_path / "told"
+    code = f"import signal; open({str(told)!r}, 'w').write(str(signal.getsignal(signal.SIGINT) is signal.SIG_IGN))"
+    with ui.Servers([sys.executable, "-c", code], {}, tmp_path) as servers:
+        servers.wait()
+        assert (signal.getsignal(signal.SIGINT) is signal.SIG_IGN) is ignored
+    assert told.read_text() == "False"
+
+
 class Answering(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)

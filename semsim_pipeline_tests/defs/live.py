@@ -49,9 +49,10 @@ def live_ui(home: Path, *options: str, code: Path | None = None) -> Iterator[Liv
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
+                process.wait(60)  # it kills what does not end within a third of this
+            finally:
                 process.kill()
+                process.wait()
 
 
 @dataclass(frozen=True, kw_only=True)
