@@ -86,7 +86,7 @@ def again(home: str) -> dict[str, Any]:
         "seconds_in_process": round(time.perf_counter() - began, 2),
         "current": found.current,
         "computed": found.computed,
-        "failures": list(found.failures),
+        "failures": [each.line for each in found.failures],
     }
 
 

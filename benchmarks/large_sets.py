@@ -64,7 +64,7 @@ def main() -> None:
     body = {"what": "the whole score card of synthetic float32 rows; peak memory above the data", "sizes": rows}
     for n in QUICK_SIZES if quick else SIZES:
         most = QUICK_MOST if quick else None
-        found = measure.run("benchmarks.large_sets:card", environment=ONE_THREAD, n=n, d=D, most=most)
+        found = measure.run("benchmarks.large_sets:card", **ONE_THREAD, n=n, d=D, most=most)
         rows.append({**found["result"], "others_cores": found["others_cores"]})
         print({key: rows[-1][key] for key in ("n", "cpu_seconds", "peak_above_mib", "sampled", "notes")}, flush=True)
         print(machine.save(NAME, about, body, quick=quick))

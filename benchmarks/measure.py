@@ -35,11 +35,13 @@ def run(
     address_limit_gib: float | None = None,
     environment: dict[str, str] | None = None,
     sampler_share: float = 1.0,
+    one_core: bool = False,
     **keywords: Any,
 ) -> dict[str, Any]:
     """Call `module:function(**keywords)` in a fresh process and measure it.
 
     address_limit_gib: RLIMIT_AS of that process, so that what does not fit fails there and not the machine.
+    one_core: let the process run on one core only, so that nothing of it runs beside another part.
     sampler_share: of a core, at most, for sampling. A sample of a large process takes 10 ms, and what keeps every core
     busy is slowed by that: a quarter of a core was lost. Small shares see peaks of the tree less finely.
     Returns: `result` (what the function returned; None where it ran out of memory), `out_of_memory`, seconds (start of
@@ -49,7 +51,13 @@ def run(
     """
     with tempfile.TemporaryDirectory(prefix="semsim-bench-") as folder:
         out = Path(folder) / "out.json"
-        order = {"task": task, "keywords": keywords, "out": str(out), "address_limit_gib": address_limit_gib}
+        order = {
+            "task": task,
+            "keywords": keywords,
+            "out": str(out),
+            "address_limit_gib": address_limit_gib,
+            "one_core": one_core,
+        }
         command = [sys.executable, "-m", "benchmarks.measure", json.dumps(order)]
         before, began = _busy(), time.perf_counter()
         mine = time.process_time()
@@ -189,6 +197,8 @@ def main() -> None:
     if order["address_limit_gib"] is not None:
         limit = int(order["address_limit_gib"] * 2**30)
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    if order["one_core"]:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     module, _, function = order["task"].partition(":")
     action = getattr(importlib.import_module(module), function)
     result, out_of_memory = None, False

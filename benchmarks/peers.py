@@ -222,8 +222,7 @@ def solo(function: str, n: int, d: int) -> dict[str, Any]:
 
 def point(function: str, n: int, d: int) -> dict[str, Any]:
     """The same in a fresh process."""
-    environment = score_card_speed.ONE_THREAD
-    found = measure.run("benchmarks.peers:solo", environment=environment, function=function, n=n, d=d)
+    found = measure.run("benchmarks.peers:solo", **score_card_speed.ONE_THREAD, function=function, n=n, d=d)
     if found["out_of_memory"]:
         return {"n": n, "d": d, "not_run": "it ran out of memory"}
     row = {"n": n, "d": d, **found["result"], "others_cores": found["others_cores"]}

@@ -25,7 +25,11 @@ FRECHET_ROWS = 10_000
 WARM_ROWS, WARM_WIDTH = 200, 64
 """More rows than columns: with fewer, Fréchet's other path would be warmed."""
 
-ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+ONE_THREAD: dict[str, Any] = {
+    "environment": {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+    "one_core": True,
+}
+"""For `measure.run`: no library starts threads, and those that tiles are made in (`metrics.blocks`) share the core."""
 Sides = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
@@ -182,6 +186,8 @@ def solo(function: str, n: int, d: int) -> dict[str, Any]:
 
 def card(n: int, d: int, families: list[str] | None = None) -> dict[str, Any]:
     """The whole score card, headline and p-value included, in one call as a run makes it; or only some families."""
+    from threadpoolctl import threadpool_limits
+
     from semsim_pipeline.metrics.base import EmbeddedSet, Pair
     from semsim_pipeline.metrics.score_card import score_card
     from semsim_pipeline.records import Background
@@ -192,9 +198,11 @@ def card(n: int, d: int, families: list[str] | None = None) -> dict[str, Any]:
     def pair(rows: int) -> Pair:
         return Pair(reference=EmbeddedSet("a", a[:rows]), candidate=EmbeddedSet("b", b[:rows]), background=background)
 
-    score_card(pair(WARM_ROWS), families)
-    with measure.above() as total:
-        values = score_card(pair(n), families)
+    # As `comparison.assess` does: one thread for each product, several products at once.
+    with threadpool_limits(limits=1, user_api="blas"):
+        score_card(pair(WARM_ROWS), families)
+        with measure.above() as total:
+            values = score_card(pair(n), families)
     missing = {name: row.reason for name, row in values.items() if row.status == "not_computed"}
     return {"not_computed": missing, "total": total}
 
@@ -266,15 +274,15 @@ def contest(name: str, ours: str, peers: dict[str, float | None], shape: tuple[i
 
 def _run(function: str, n: int, d: int) -> dict[str, Any]:
     """CPU-seconds and memory of one thread, and `seconds_all_cores` of a second process."""
-    one = measure.run("benchmarks.score_card_speed:solo", environment=ONE_THREAD, function=function, n=n, d=d)
+    one = measure.run("benchmarks.score_card_speed:solo", **ONE_THREAD, function=function, n=n, d=d)
     free = measure.run("benchmarks.score_card_speed:solo", function=function, n=n, d=d)
     others = max(one["others_cores"], free["others_cores"])
     return {**one["result"], "seconds_all_cores": free["result"]["seconds"], "others_cores": others}
 
 
 def _card(n: int, families: list[str] | None, threads: str) -> dict[str, Any]:
-    environment = ONE_THREAD if threads == "one_thread" else None
-    found = measure.run("benchmarks.score_card_speed:card", environment=environment, n=n, d=D, families=families)
+    how = ONE_THREAD if threads == "one_thread" else {}
+    found = measure.run("benchmarks.score_card_speed:card", **how, n=n, d=D, families=families)
     return {**found["result"], "others_cores": found["others_cores"]}
 
 

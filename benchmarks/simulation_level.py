@@ -1,7 +1,7 @@
 """Does the headline's test hold its level? Thousands of pairs of equal sets a setting, beside a test in plain loops.
 
 The simulation study's 200 trials a setting know a share of 0.05 to ± 0.03 only, so that of twelve settings some look
-bad by chance. Here each has enough to tell 0.05 from 0.06, without the other metrics. Beside it, on the same pairs, the
+bad by chance. Here each is known to ± 0.01, without the other metrics. Beside it, on the same pairs, the
 textbook's permutation test of the same statistic: the whole kernel matrix, labels shuffled afresh, no sequential stop.
 Every trial is seeded by what it is, and kept: interrupted, it goes on where it stopped.
 """

@@ -48,11 +48,11 @@ def level() -> str:
     rows = [
         [
             NAMES[each["population"]], f"{each['n']:,}, {each['m']:,}",
-            _marked(each["ours"], each["ours"] <= MOST_ALARMS), f"{each['plain']:.3f}",
+            _marked(each["ours"], each["ours"] <= MOST_ALARMS, ".4f"), f"{each['plain']:.4f}",
         ]
         for each in found["settings"]
     ]  # fmt: skip
-    rows.append(["**all**", "", f"{found['over_all']['ours']:.3f}", f"{found['over_all']['plain']:.3f}"])
+    rows.append(["**all**", "", f"{found['over_all']['ours']:.4f}", f"{found['over_all']['plain']:.4f}"])
     trials = min(each["trials"] for each in found["settings"])
     said = f"{trials:,} pairs of equal sets a row; p ≤ {found['alpha']} in a share known to ± {found['noise_95']:.3f}"
     return f"{said}:\n\n" + table(["equal sets of", "n, m", "`semsim`", "in plain loops"], rows, left=2)
@@ -68,8 +68,8 @@ def power() -> str:
     return table(["n = m = 1,000, α = 0.05", "of", "found in"], rows, left=2)
 
 
-def _marked(value: float, good: bool) -> str:
-    return f"{value:.3f}" if good else f"**{value:.3f}**"
+def _marked(value: float, good: bool, shown: str = ".3f") -> str:
+    return format(value, shown) if good else f"**{value:{shown}}**"
 
 
 def _noise(share: float, trials: int) -> float:

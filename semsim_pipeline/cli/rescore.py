@@ -115,7 +115,7 @@ def _say_failures(found: Rescored) -> None:
     for line in lines[:FAILURES_SHOWN]:
         click.echo(f"semsim: {line}", err=True)
     if len(lines) > FAILURES_SHOWN:
-        click.echo(f"semsim: and {len(lines) - FAILURES_SHOWN} more; the run in Dagster's UI has all.", err=True)
+        click.echo(f"semsim: and {len(lines) - FAILURES_SHOWN} more lines; the run in Dagster's UI has all.", err=True)
 
 
 def _folded(failures: Sequence[Failed]) -> list[str]:

@@ -160,8 +160,8 @@ class Servers:
 
 @contextmanager
 def _interrupts_for_children() -> Iterator[None]:
-    """Processes started in the block do not ignore SIGINT, even where this one does, as behind `nohup` or `&` in a
-    script: Dagster ends its servers by it, and would wait for ever."""
+    """Processes started in the block do not ignore SIGINT, even where this one does, as behind `&` in a script:
+    Dagster ends its servers by it, and would wait for ever."""
     before = signal.getsignal(signal.SIGINT)
     if before is not signal.SIG_IGN:
         yield

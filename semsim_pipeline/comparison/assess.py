@@ -10,10 +10,8 @@ from importlib.metadata import version
 import numpy as np
 
 from semsim_pipeline.comparison.results import Comparison, SideSummary
-from semsim_pipeline.cores import cores
 from semsim_pipeline.errors import InvalidEmbeddingsError, TooFewSamplesError, UndefinedMetricError
 from semsim_pipeline.metrics.base import EmbeddedSet, Pair
-from semsim_pipeline.metrics.blocks import MOST_AHEAD
 from semsim_pipeline.metrics.class_table import ClassTable, class_table
 from semsim_pipeline.metrics.score_card import score_card, select
 from semsim_pipeline.metrics.similarity import Similarity, similarity_of
@@ -22,7 +20,6 @@ from semsim_pipeline.metrics.verdict import TOO_DIVERSE, Verdict, verdict_of
 from semsim_pipeline.records import Background, MetricValue
 
 HEADLINE = "similarity"
-SMALL_PAIR = 4096 * 4096
 VERDICT_METRICS = ("knn_mixing", "c2st_auc")
 """What the verdict looks at beside the headline; computed even where they were not asked for."""
 
@@ -56,20 +53,17 @@ def assess(  # noqa: PLR0913 - plain keywords, each of one question
     pair = Pair(
         reference=reference, candidate=candidate, background=encoder.background, seed=seed, permutations=permutations
     )
-    with _threads_that_pay(pair):
+    with _one_thread_a_product():
         return _assessed(pair, encoder, metrics, clusters=clusters)
 
 
-def _threads_that_pay(pair: Pair) -> AbstractContextManager[object]:
-    """On small matrices a BLAS with several threads spends most of its time waiting for them: 2.7 CPU-seconds for a
-    card of 1,000 by 1,000 images, 0.7 with one. On large ones the cores are shared among the products that
-    `metrics.blocks` makes at once. Never more than there were."""
-    from threadpoolctl import ThreadpoolController
+def _one_thread_a_product() -> AbstractContextManager[object]:
+    """One thread for each product, of which `metrics.blocks` makes several at once. A BLAS with several spends most of
+    its time waiting for them on small matrices (2.7 CPU-seconds for a card of 1,000 by 1,000 images, 0.7 with one), and
+    makes one large product at a time. So a pair scores the same however many cores it is scored on."""
+    from threadpoolctl import threadpool_limits
 
-    blas = ThreadpoolController().select(user_api="blas")
-    now = max((library["num_threads"] for library in blas.info()), default=1)
-    small = len(pair.reference) * len(pair.candidate) <= SMALL_PAIR
-    limits: AbstractContextManager[object] = blas.limit(limits=1 if small else min(now, max(1, cores() // MOST_AHEAD)))
+    limits: AbstractContextManager[object] = threadpool_limits(limits=1, user_api="blas")
     return limits
 
 

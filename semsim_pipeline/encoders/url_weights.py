@@ -104,20 +104,24 @@ class UrlWeights:
         beginning = Beginning(name=self.filename, part=part, note=part.with_name(f".{part.name}.json"), sure=True)
         try:
             bring_from_one_of(
-                places, beginning, _Logged(), PATIENCE, lambda place, _: self._accept(name, part, place),
+                places, beginning, _Logged(), PATIENCE,
+                lambda place, _: self._accept(name, part, place, last=place == places[-1]),
                 # Nobody there is said at once, not after five tries: most machines without the file have no network.
                 why_not=lambda place: hub.why_not_asked(place) if downloads.is_url(place) else None,
             )  # fmt: skip
         except NowhereError as nowhere:
             raise MissingWeightsError(self._missing(name, str(nowhere))) from nowhere
 
-    def _accept(self, name: str, part: Path, place: str) -> None:
+    def _accept(self, name: str, part: Path, place: str, *, last: bool) -> None:
         """Give the whole file its name, or remove it. Raises WrongFileError."""
         digest = digest_of_file(part)
         if not digest.startswith(self.digest_prefix):
             part.unlink()
+            words = f"What {shown(place)} has as {self.filename} is not the published file."
+            if not last:  # the last one's is the error
+                logger.warning("%s Nothing of it was kept; the next place is asked.", words)
             raise WrongFileError(
-                f"What {shown(place)} has as {self.filename} is not the published file.",
+                words,
                 error=UnusableWeightsError(
                     f"The weights of {name!r} are damaged: what {shown(place)} sent as {self.filename} has SHA-256 "
                     f"{digest[:12]}…, and {self.digest_prefix}… is published. Nothing was kept. Fetch them again: "

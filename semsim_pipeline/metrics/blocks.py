@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from functools import partial
+from itertools import chain, islice
 from typing import TypeVar
 
 import numpy as np
@@ -29,7 +30,7 @@ MOST_AHEAD = 4
 """Tiles made while one is used, a core each: with more, whoever uses them is what is waited for."""
 
 LEAST_AHEAD = 256
-"""Side of a tile from which handing it to another thread (50 µs) is cheap beside its product."""
+"""Side of a tile from which handing it to another thread (0.1 ms) is cheap beside its product."""
 T = TypeVar("T")
 Step = Callable[[Tile], T]
 """Fills the beginning of a flat buffer, and says what that is."""
@@ -49,25 +50,36 @@ def made_ahead(steps: Iterable[Step[T]], tile: int, dtype: np.dtype[np.floating]
     """What each step says, in order, while other threads take the next steps with other buffers.
 
     A step's buffer is used again once its tile was. What a step raises is raised here, in its turn; where the caller
-    stops early, steps under way are waited for. On tiles below LEAST_AHEAD and on one core this thread takes every
-    step. Memory: a tile, and one for each thread.
+    stops early, steps under way are waited for. A single step, tiles below LEAST_AHEAD and a single core need no other
+    thread. Memory: a tile, and one for each core up to MOST_AHEAD.
     """
     threads = min(cores(), MOST_AHEAD)
-    if tile < LEAST_AHEAD or threads == 1:
+    waiting = iter(steps)
+    first = list(islice(waiting, 2 if tile >= LEAST_AHEAD and threads > 1 else 1))
+    if len(first) < 2:
         buffer = np.empty(tile * tile, dtype)
-        yield from (step(buffer) for step in steps)
+        yield from (step(buffer) for step in chain(first, waiting))
         return
     free = [np.empty(tile * tile, dtype) for _ in range(threads + 1)]
     begun: deque[tuple[Future[T], Tile]] = deque()
     with ThreadPoolExecutor(threads, "semsim-tile") as others:
-        for step in steps:
+        for step in chain(first, waiting):
             buffer = free.pop()
-            # With the caller's settings, such as what numpy says of an overflow.
-            begun.append((others.submit(copy_context().run, step, buffer), buffer))
+            begun.append((_begin(others, step, buffer), buffer))
             if not free:
                 yield from _first(begun, free)
         while begun:
             yield from _first(begun, free)
+
+
+def _begin(others: ThreadPoolExecutor, step: Step[T], buffer: Tile) -> Future[T]:
+    try:
+        # With the caller's settings, such as what numpy says of an overflow.
+        return others.submit(copy_context().run, step, buffer)
+    except RuntimeError:  # the program's main thread has ended, and with it everybody else's work
+        made: Future[T] = Future()
+        made.set_result(step(buffer))
+        return made
 
 
 def _first(begun: deque[tuple[Future[T], Tile]], free: list[Tile]) -> Iterator[T]:
@@ -87,7 +99,7 @@ def inner_product_tiles(
 
     dtype: of the products; default float32 where both sides are, else float64. The tile is a buffer: the next step
     overwrites it.
-    Memory: as `made_ahead`, and one copy of a block of rows where a side's dtype is another.
+    Memory: as `made_ahead`, and where a side's dtype is another, a copy of a block of rows for each tile.
     """
     dtype = dtype or np.result_type(left.dtype, right.dtype)
 
@@ -95,14 +107,13 @@ def inner_product_tiles(
         for i in range(0, len(left), tile):
             a = left[i : i + tile].astype(dtype, copy=False)
             for j in range(i if upper else 0, len(right), tile):
-                b = right[j : j + tile].astype(dtype, copy=False)
-                yield partial(_tile, i, j, a, b)
+                yield partial(_tile, i, j, a, right[j : j + tile], dtype)
 
     yield from made_ahead(steps(), tile, dtype)
 
 
-def _tile(i: int, j: int, a: Tile, b: Tile, buffer: Tile) -> tuple[int, int, Tile]:
-    return i, j, product(a, b, buffer)
+def _tile(i: int, j: int, a: Tile, b: Embeddings, dtype: np.dtype[np.floating], buffer: Tile) -> tuple[int, int, Tile]:
+    return i, j, product(a, b.astype(dtype, copy=False), buffer)
 
 
 def product(a: Tile, b: Tile, buffer: Tile) -> Tile:

@@ -213,7 +213,7 @@ def _block(frame: Frame, cloud: Cloud, start: int, stop: int, *, right: bool, sq
 def bound_tiles(frame: Frame, left: Cloud, right: Cloud, *, tile: int = TILE_ROWS, upper: bool) -> Iterator[Bounds]:
     """Tiles of lower bounds over left × right; `upper` (left is right) leaves out the tiles below the diagonal.
 
-    Memory: the tiles of `made_ahead`, five centred blocks of rows, 8 bytes a right row.
+    Memory: the tiles of `made_ahead`, a centred block of rows for each and for two panels, 8 bytes a right row.
     """
     lengths: dict[int, Floats] = {}
     panel = tile * PANEL_TILES

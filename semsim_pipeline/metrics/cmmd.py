@@ -158,7 +158,8 @@ def cmmd(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int 
     by 2e-6·δ²·γ in MMD². That is 2.5e-12 at d = 512 and δ = 0.2, where MMD² of two samples of 10,000 is 1e-6; single
     roundings average out, so that 1e-12 relative is seen at 300 to 800 rows. A quadratic left in the tiles would cost
     1e-6 instead.
-    Raises: InvalidEmbeddingsError on a zero row. Memory: d²·8 bytes a set (kept), the unit rows, two tiles.
+    Raises: InvalidEmbeddingsError on a zero row. Memory: d²·8 bytes a set (kept), the unit rows, as `made_ahead` and
+    a tile.
     Source: Jayasumana 2024, σ = 10. Checked against: cmmd-pytorch in float64 (1e-9), a plain loop (1e-9).
     """
     a, b = _unit_moments(reference), _unit_moments(candidate)

@@ -143,7 +143,8 @@ def distance_sum(left: EmbeddedSet, right: EmbeddedSet, *, working_memory: int =
     float64: within 1e-6 of the sum of plain float64 loops, relatively; float64 rows within 1e-12 (1e-10
     where most pairs are near ones). Pairs closer than about 6 % of a row's distance from that mean are evaluated in
     float64, one by one.
-    Raises: UndefinedMetricError where squares leave float64's range. Memory: three tiles, 24 bytes a row.
+    Raises: UndefinedMetricError where squares leave float64's range. Memory: as `bound_tiles` and two tiles, 24 bytes
+    a row.
     """
     same = left is right
     total = total_over(left, right)

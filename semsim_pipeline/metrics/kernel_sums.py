@@ -58,7 +58,7 @@ def kernel_sums(
     Returns float64 sums; the kernel itself is float32 for float32 rows (see FLOAT32_BANDWIDTHS), tile sums and
     everything after are float64. watch: sees every tile of cosines, where they are made in the rows' own dtype.
     Cost: 2·n·m·(d + C) operations, half of it within one set.
-    Memory: two tiles of TILE_ROWS² and TILE_ROWS·C numbers, whatever n and m.
+    Memory: the tiles of `made_ahead` and two of TILE_ROWS² and TILE_ROWS·C numbers, whatever n and m.
     """
     same = left is right
     dtype = kernel_dtype(left.unit, right.unit, bandwidth)

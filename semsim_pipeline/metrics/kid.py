@@ -119,7 +119,8 @@ def kid(reference: EmbeddedSet, candidate: EmbeddedSet, *, working_memory: int =
     float64 rows are computed in float64; float32 rows in float32 tiles summed in float64 (error below 1e-6 where
     ‖x‖² <= d) while ‖x‖²/d <= 100, in float64 above.
     Raises: TooFewSamplesError below two rows a side; UndefinedMetricError where cubes overflow float64.
-    Memory: two tiles of at most 8 MB. Source: Gretton 2012, Lemma 6; kernel of Bińkowski 2018.
+    Memory: the tiles of `made_ahead` and one more, at most 8 MB each.
+    Source: Gretton 2012, Lemma 6; kernel of Bińkowski 2018.
     Checked against: alibi-detect (1e-9), torch-fidelity KID on equal subsets (1e-9).
     """
     for word, side in (("reference", reference), ("candidate", candidate)):

@@ -164,7 +164,8 @@ def kid_subsets(
     Raises: TooFewSamplesError with fewer than `subset_size` images on a side, or a subset_size below 2;
     UndefinedMetricError where cubes overflow float64.
     Cost: the pairs of all rows, where `kid` looks first, up to subset_size·√d rows a side; of the subsets above.
-    Memory: two tiles, (n + m)·subsets bytes. Source: Bińkowski 2018. Checked against: torch-fidelity on equal subsets
+    Memory: as `made_ahead` and a tile, (n + m)·subsets bytes.
+    Source: Bińkowski 2018. Checked against: torch-fidelity on equal subsets
     (1e-6).
     """
     for word, side in (("reference", reference), ("candidate", candidate)):

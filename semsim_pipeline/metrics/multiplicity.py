@@ -31,9 +31,11 @@ def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
     calls wrong on average, for tests that are independent or err in the same direction (pairs that share a set do).
 
     Never below the raw value. Source: Benjamini & Hochberg 1995; Benjamini & Yekutieli 2001. Checked against:
-    scipy.stats.false_discovery_control, plain loops.
+    scipy.stats.false_discovery_control, plain loops. Raises ValueError: NaN, or no probability.
     """
     raw: NDArray[np.float64] = np.asarray(p_values, np.float64)
+    if not ((raw >= 0) & (raw <= 1)).all():
+        raise ValueError(f"p-values are within 0 and 1; found {[p for p in p_values if not 0 <= p <= 1][:3]}")
     order = np.argsort(-raw, kind="stable")
     # Of the largest p first. scipy.stats has this function, and takes every command a second to import.
     falling = np.minimum.accumulate(raw[order] * (len(raw) / np.arange(len(raw), 0, -1)))

@@ -1,4 +1,4 @@
-"""Exact nearest neighbours by merging the best of each tile; memory is one tile and a short list a row."""
+"""Exact nearest neighbours by merging the best of each tile; memory is some tiles and a short list a row."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def own_neighbours(
     """Neighbours of a set's distinct rows among its other distinct rows, at least k deep; computed once per set.
 
     Self is left out by index, never by a zero distance; a watcher finds infinity there. watchers: see the tiles of
-    the pass (see `own_known`). Memory: 16·(k + 4)·u bytes and one tile.
+    the pass (see `own_known`). Memory: 16·(k + 4)·u bytes and as `bound_tiles`.
     """
     key = _own_key(k)
     found = side.memo.get(key)
@@ -172,7 +172,7 @@ def cross_neighbours(
     """Neighbours of `side`'s distinct rows among `other`'s distinct rows, at least k deep (all, where there are fewer).
 
     The lists of the last `other` are kept, so that every family of a pair shares one pass: mixing, nearest distances,
-    near duplicates. Memory: 16·(k + 4)·u bytes and one tile.
+    near duplicates. Memory: 16·(k + 4)·u bytes and as `bound_tiles`.
     """
     kept = side.memo.get(CROSS)
     if isinstance(kept, _Kept) and kept.other() is other and kept.depth >= _depth(k):
@@ -208,7 +208,7 @@ def _cross_search(side: EmbeddedSet, other: EmbeddedSet, k: int, working_memory:
 
 
 def nearest_squares(side: EmbeddedSet, other: EmbeddedSet, *, working_memory: int = DEFAULT_WORKING_MEMORY) -> Floats:
-    """Squared distance from every row of `side` to its nearest row of `other`, float64 [n]. Memory: one tile."""
+    """Squared distance from every row of `side` to its nearest row of `other`, float64 [n]. Memory: `bound_tiles`."""
     near = cross_neighbours(side, other, 1, working_memory=working_memory)
     cloud = cloud_of(side)
     starts = np.searchsorted(near.row, np.arange(len(cloud)))

@@ -173,7 +173,8 @@ def precision_recall_density_coverage(
 
     Decisions are those of float64 brute force, ties and duplicates included, for float32 rows too.
     Raises: TooFewSamplesError with fewer than k + 1 images on a side; UndefinedMetricError where squares overflow.
-    Memory: one tile (8 MB), five blocks of 1,024 rows, 300 bytes an image. Source: Kynkäänniemi 2019; Naeem 2020.
+    Memory: as `bound_tiles` (25 MB at 512 columns on 2 cores), 300 bytes an image.
+    Source: Kynkäänniemi 2019; Naeem 2020.
     Checked against: prdc 0.2 (equal), a plain loop on integer grids (equal).
     """
     return _overlap(reference, candidate, k, inclusive=False, working_memory=working_memory)

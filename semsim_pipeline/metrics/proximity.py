@@ -102,7 +102,7 @@ def nn_distance_ratio(
 
     Ratio in [0, ∞): about 1 for one distribution and equal sizes, 0 for copies, large for sets that lie apart.
     Raises: TooFewSamplesError with fewer than two reference images; UndefinedMetricError where half of the reference
-    has a copy (the median within is 0). Memory: one tile and a short list a row.
+    has a copy (the median within is 0). Memory: as `bound_tiles`, and a short list a row.
     Source: Alaa 2022 asks of each image which of the two distances is shorter; here their medians are divided.
     Checked against: scikit-learn NearestNeighbors (1e-12).
     """

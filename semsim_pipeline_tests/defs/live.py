@@ -49,7 +49,7 @@ def live_ui(home: Path, *options: str, code: Path | None = None) -> Iterator[Liv
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
             try:
-                process.wait(60)  # it kills what does not end within a third of this
+                process.wait(60)  # its servers get a tenth of this before it kills them
             finally:
                 process.kill()
                 process.wait()

@@ -172,7 +172,7 @@ def test_a_mirror_is_tried_first(kind: str, files: FileServer, tmp_path: Path, m
 
 @pytest.mark.parametrize("kind", ["server", "folder"])
 def test_a_mirror_with_wrong_bytes_is_passed_over(
-    kind: str, files: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, files: FileServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     weights = _behind(files)
     wrong = files.publish(f"mirror/{weights.filename}", CONTENT[::-1])
@@ -181,6 +181,8 @@ def test_a_mirror_with_wrong_bytes_is_passed_over(
     monkeypatch.setenv(MIRROR, wrong.rpartition("/")[0] if kind == "server" else str(tmp_path / "shelf"))
     assert weights.fetch("net").read_bytes() == CONTENT
     assert _left_beside(weights) == [weights.filename]
+    [told] = [each.getMessage() for each in caplog.records if each.levelname == "WARNING"]
+    assert "is not the published file" in told
 
 
 def test_wrong_bytes_everywhere_leave_nothing(

@@ -64,12 +64,13 @@ def test_every_step_once_in_order(count: int) -> None:
     assert [number for number, _ in made_ahead(counting(count), LEAST_AHEAD, F32)] == list(range(count))
 
 
-def test_small_tiles_and_one_core_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_step_small_tiles_and_one_core_need_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[str] = []
     list(made_ahead(counting(3, seen), LEAST_AHEAD - 1, F32))
+    list(made_ahead(counting(1, seen), LEAST_AHEAD, F32))  # most pairs are one tile: there is nothing to overlap
     monkeypatch.setattr(blocks, "cores", lambda: 1)
     list(made_ahead(counting(3, seen), LEAST_AHEAD, F32))
-    assert seen == [threading.current_thread().name] * 6
+    assert seen == [threading.current_thread().name] * 7
 
 
 def test_what_a_step_raises_comes_in_its_turn_and_no_thread_is_left() -> None:
@@ -84,6 +85,16 @@ def test_what_a_step_raises_comes_in_its_turn_and_no_thread_is_left() -> None:
     next(stopped)
     stopped.close()  # type: ignore[attr-defined]
     assert not [each for each in threading.enumerate() if each.name.startswith("semsim-tile")]
+
+
+def test_a_program_that_ends_takes_the_steps_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    seen: list[str] = []
+    monkeypatch.setattr(blocks.ThreadPoolExecutor, "submit", refused)
+    assert [number for number, _ in made_ahead(counting(4, seen), LEAST_AHEAD, F32)] == [0, 1, 2, 3]
+    assert seen == [threading.current_thread().name] * 4
 
 
 def test_products_and_bounds_are_to_the_bit_those_of_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:

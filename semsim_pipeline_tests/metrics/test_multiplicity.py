@@ -47,6 +47,12 @@ def test_an_adjusted_value_is_never_below_the_raw_one(p_values: list[float]) -> 
         assert raw * (1 - 1e-12) <= discovery <= family * (1 + 1e-12) <= 1 + 1e-12
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), -0.1, 1.5])
+def test_what_is_no_probability_is_refused(wrong: float) -> None:
+    with pytest.raises(ValueError, match="within 0 and 1"):
+        benjamini_hochberg([0.01, wrong, 0.5])
+
+
 def test_a_known_family() -> None:
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert benjamini_hochberg([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.04, 0.04])
