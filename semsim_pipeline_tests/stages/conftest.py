@@ -48,7 +48,14 @@ def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
 
 
 PAIR = "left~alone@classical"
-"""Of the catalogue that the tests of checks write."""
+"""Of this catalogue, which the tests of checks write."""
+SETUP = """
+datasets: {left: {spec: left, values: {label: [blobs, stripes]}}, right: right, alone: alone}
+encoders: {classical: classical}
+comparisons:
+  strict: {pairs: [[left, alone]], thresholds: {failed_images: 0.02}}
+  patient: {pairs: [[left, alone]], thresholds: {failed_images: 0.1}}
+"""
 
 
 def checks(workspace: Workspace, stage: Stage, partition: str) -> dict[str, CheckResult]:

@@ -24,15 +24,7 @@ from semsim_pipeline.store import audit as audits
 from semsim_pipeline.store.embedding_set import EmbeddingSet
 from semsim_pipeline.store.writer import write_part
 from semsim_pipeline_tests.pictures import write_pictures
-from semsim_pipeline_tests.stages.conftest import PAIR, N, checks, failing, recatalogue, spoil
-
-SETUP = """
-datasets: {left: {spec: left, values: {label: [blobs, stripes]}}, right: right, alone: alone}
-encoders: {classical: classical}
-comparisons:
-  strict: {pairs: [[left, alone]], thresholds: {failed_images: 0.02}}
-  patient: {pairs: [[left, alone]], thresholds: {failed_images: 0.1}}
-"""
+from semsim_pipeline_tests.stages.conftest import PAIR, SETUP, N, checks, failing, recatalogue, spoil
 
 
 def test_every_gate_is_described_once() -> None:

@@ -16,15 +16,7 @@ from semsim_pipeline.stages.score_store import current_score, make_current
 from semsim_pipeline.stages.scores import score_pair
 from semsim_pipeline.stages.workspace import Workspace
 from semsim_pipeline_tests.pictures import write_pictures
-from semsim_pipeline_tests.stages.conftest import PAIR, checks, recatalogue, spoil
-
-SETUP = """
-datasets: {left: {spec: left, values: {label: [blobs, stripes]}}, right: right, alone: alone}
-encoders: {classical: classical}
-comparisons:
-  strict: {pairs: [[left, alone]], thresholds: {failed_images: 0.02}}
-  patient: {pairs: [[left, alone]], thresholds: {failed_images: 0.1}}
-"""
+from semsim_pipeline_tests.stages.conftest import PAIR, SETUP, checks, recatalogue, spoil
 
 
 @pytest.fixture
