@@ -82,36 +82,43 @@ def cifake_full(found: dict[str, Any], file: Path) -> None:
 
 
 def peers(found: dict[str, Any], file: Path) -> None:
-    """Growth with n: CPU-seconds above, memory below, one column a contest."""
-    names = [name for name, each in found["contests"].items() if each["peers"]]
+    """Growth with n: a row a contest, CPU-seconds and memory side by side for each width."""
+    shown = {name: each for name, each in found["contests"].items() if each["peers"]}
+    kinds = list(dict.fromkeys(name.partition(" d=")[0] for name in shown))
+    widths = list(dict.fromkeys(name.partition(" d=")[2] for name in shown))
     figure, axes = plt.subplots(
-        2, len(names), figsize=(3.0 * len(names), 5.6), layout="constrained", sharex=True, squeeze=False
-    )
-    for column, name in enumerate(names):
-        contest = found["contests"][name]
-        lines = {"ours": contest["ours"], **contest["peers"]}
-        for number, (label, rows) in enumerate(lines.items()):
-            known = [row for row in rows if "cpu_seconds" in row]
-            look = {"color": DARK, "lw": 2.2} if label == "ours" else {"color": f"C{number}", "ls": "--"}
-            for axis, key in zip(axes[:, column], ("cpu_seconds", "peak_above_mib"), strict=True):
-                sizes, values = [row["n"] for row in known], [max(row[key], 0.01) for row in known]
-                axis.plot(sizes, values, marker="o", ms=3, label=label, **look)
-            stopped = next((row for row in rows if "would" in row.get("not_run", "")), None)
-            if stopped and known:
-                last = known[-1]
-                axes[1][column].annotate(
-                    f"{stopped['n']:,}: {stopped['not_run']}", (last["n"], max(last["peak_above_mib"], 0.01)),
-                    xytext=(-4, 6), textcoords="offset points", fontsize=6, ha="right", color=look["color"],
-                )  # fmt: skip
-        axes[0][column].set_title(name, fontsize=9)
-        axes[0][column].legend(fontsize=6)
-        axes[1][column].set_xlabel("images a side")
-        for axis in axes[:, column]:
-            axis.set(xscale="log", yscale="log")
-            axis.grid(alpha=0.3, which="major")
-    axes[0][0].set_ylabel("CPU-seconds")
-    axes[1][0].set_ylabel("peak memory above the data, MiB")
+        len(kinds), 2 * len(widths), figsize=(3.6 * 2 * len(widths), 2.7 * len(kinds)),
+        layout="constrained", squeeze=False,
+    )  # fmt: skip
+    for row, kind in enumerate(kinds):
+        for column, width in enumerate(widths):
+            _contest(shown[f"{kind} d={width}"], axes[row][2 * column], axes[row][2 * column + 1])
+            axes[row][2 * column].set_title(f"{kind}, {int(width):,} columns", fontsize=10, loc="left")
+    for axis in axes[-1]:
+        axis.set_xlabel("images a side")
     _write(figure, file)
+
+
+def _contest(contest: dict[str, Any], time: Any, memory: Any) -> None:
+    """Ours and the peers in a picture of CPU-seconds and one of memory."""
+    untold = []
+    for number, (label, rows) in enumerate({"ours": contest["ours"], **contest["peers"]}.items()):
+        known = [row for row in rows if "cpu_seconds" in row]
+        look = {"color": DARK, "lw": 2.2} if label == "ours" else {"color": f"C{number}", "ls": "--"}
+        for axis, key, least in ((time, "cpu_seconds", 0.001), (memory, "peak_above_mib", 1.0)):
+            sizes, values = [row["n"] for row in known], [max(row[key], least) for row in known]
+            axis.plot(sizes, values, marker="o", ms=3, label=label.replace("_", " "), **look)
+        stopped = next((row for row in rows if "would" in row.get("not_run", "")), None)
+        if stopped:
+            untold.append((f"{stopped['n']:,}: {stopped['not_run']}", look["color"]))
+    for place, (words, colour) in enumerate(untold):
+        memory.text(0.98, 0.03 + 0.09 * place, words, transform=memory.transAxes, fontsize=8, ha="right", color=colour)
+    time.legend(fontsize=8)
+    time.set_ylabel("CPU-seconds")
+    memory.set_ylabel("MiB above the data")
+    for axis in (time, memory):
+        axis.set(xscale="log", yscale="log")
+        axis.grid(alpha=0.3, which="major")
 
 
 PLOTS: dict[str, Callable[[dict[str, Any], Path], None]] = {
