@@ -14,10 +14,17 @@ from semsim_pipeline.encoders.bare_init import bare_parameters
 from semsim_pipeline.encoders.base import ENCODERS, EncoderFacts, EncoderKind
 from semsim_pipeline.encoders.checkpoint import fit, read_state_dict
 from semsim_pipeline.encoders.mini_network import DIM, MEAN, SIDE, STD, build_mini
-from semsim_pipeline.encoders.network import ANY_PRECISION, NetworkEncoder, Recipe, absolute_checkpoint, facts_of
+from semsim_pipeline.encoders.network import (
+    ANY_PRECISION,
+    NetworkEncoder,
+    Recipe,
+    absolute_checkpoint,
+    facts_of,
+    local_weights,
+)
 from semsim_pipeline.encoders.preprocess import ResizeSpec
-from semsim_pipeline.encoders.weights import LocalWeights, PackagedWeights, Weights
-from semsim_pipeline.errors import MissingPathError, WrongCallError
+from semsim_pipeline.encoders.weights import PackagedWeights, Weights
+from semsim_pipeline.errors import WrongCallError
 
 if TYPE_CHECKING:
     import torch
@@ -73,13 +80,9 @@ def _resolve_copy(name: str) -> NetworkEncoder:
     text = name.removeprefix(PREFIX)
     if not text:
         raise WrongCallError(f"Cannot read encoder {name!r}: write mini:PATH, such as {EXAMPLE!r}.")
-    path = absolute_checkpoint(text)
-    if not path.is_file():
-        raise MissingPathError(
-            f"No checkpoint at {path} (from encoder {name!r}); the packaged network is called {NAME!r}."
-        )
+    weights = local_weights(absolute_checkpoint(text), name, f"the packaged network is called {NAME!r}")
     about = {"licence": "that of the checkpoint", "source": ABOUT["source"]}
-    return _encoder(name, LocalWeights(path=path), about)
+    return _encoder(name, weights, about)
 
 
 ENCODERS.add(NAME, EncoderKind(name=NAME, facts=MINI.facts, example=NAME, resolve=_resolve))

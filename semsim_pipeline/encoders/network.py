@@ -193,13 +193,8 @@ def at_checkpoint(encoder: Encoder, text: str, *, name: str) -> NetworkEncoder:
         raise WrongCallError(
             f"Cannot read encoder {name!r}: behind the slash comes a checkpoint's path: {spelled(encoder.name)!r}."
         )
-    path = absolute_checkpoint(text)
-    if not path.is_file():
-        raise MissingPathError(
-            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: "
-            f"{spelled(encoder.name)!r}."
-        )
-    weights = LocalWeights(path=path)
+    hint = f"an absolute path has two slashes: {spelled(encoder.name)!r}"
+    weights = local_weights(absolute_checkpoint(text), name, hint)
     facts = replace(encoder.facts, name=name, weights=weights.in_words(), licence="that of the checkpoint")
     return replace(encoder, name=name, weights=weights, facts=facts)
 
@@ -259,3 +254,13 @@ def absolute_checkpoint(text: str) -> Path:
         return Path(text).expanduser().absolute()
     except RuntimeError as error:
         raise MissingPathError(f"No checkpoint at {text}: this machine knows no such user's home.") from error
+
+
+def local_weights(path: Path, name: str, hint: str) -> LocalWeights:
+    """The checkpoint that encoder `name` names. hint: how it should have been written.
+
+    Raises MissingPathError where there is no such file.
+    """
+    if not path.is_file():
+        raise MissingPathError(f"No checkpoint at {path} (from encoder {name!r}); {hint}.")
+    return LocalWeights(path=path)

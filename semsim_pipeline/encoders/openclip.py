@@ -19,6 +19,7 @@ from semsim_pipeline.encoders.network import (
     Recipe,
     absolute_checkpoint,
     facts_of,
+    local_weights,
     spelled,
 )
 from semsim_pipeline.encoders.openclip_hub import described
@@ -26,8 +27,8 @@ from semsim_pipeline.encoders.openclip_names import TABLE, Published
 from semsim_pipeline.encoders.openclip_source import package_folder, tables, towers
 from semsim_pipeline.encoders.preprocess import Fit, ResizeSpec
 from semsim_pipeline.encoders.revision import at_revision, split_revision
-from semsim_pipeline.encoders.weights import MAIN, HubWeights, LocalWeights, Weights
-from semsim_pipeline.errors import MissingPathError, UnknownNameError, WrongCallError, did_you_mean
+from semsim_pipeline.encoders.weights import MAIN, HubWeights, Weights
+from semsim_pipeline.errors import UnknownNameError, WrongCallError, did_you_mean
 
 if TYPE_CHECKING:
     import torch
@@ -146,11 +147,8 @@ def _resolve_spec(name: str) -> NetworkEncoder:
 
 
 def _local(name: str, arch: str, path: Path) -> NetworkEncoder:
-    if not path.is_file():
-        raise MissingPathError(
-            f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {spell(arch)!r}."
-        )
-    return _encoder(name, _local_recipe(arch), LocalWeights(path=path))
+    weights = local_weights(path, name, f"an absolute path has two slashes: {spell(arch)!r}")
+    return _encoder(name, _local_recipe(arch), weights)
 
 
 def _local_recipe(arch: str) -> Recipe:

@@ -20,13 +20,14 @@ from semsim_pipeline.encoders.network import (
     Recipe,
     absolute_checkpoint,
     facts_of,
+    local_weights,
     spelled,
 )
 from semsim_pipeline.encoders.preprocess import Fit, Interpolation, ResizeSpec, crop_scale
 from semsim_pipeline.encoders.timm_names import TABLE, Published
 from semsim_pipeline.encoders.timm_records import TimmRecord, record_of
-from semsim_pipeline.encoders.weights import HubWeights, LocalWeights
-from semsim_pipeline.errors import MissingPathError, UnusableWeightsError, WrongCallError
+from semsim_pipeline.encoders.weights import HubWeights
+from semsim_pipeline.errors import UnusableWeightsError, WrongCallError
 
 if TYPE_CHECKING:
     import torch
@@ -121,13 +122,8 @@ def _resolve_spec(name: str) -> NetworkEncoder:
     about = {"licence": record.licence or "not stated by timm", "source": f"timm {arch} (Wightman 2019)"}
     recipe = _recipe(arch, record)
     if slash:
-        path = absolute_checkpoint(rest)
-        if not path.is_file():
-            raise MissingPathError(
-                f"No checkpoint at {path} (from encoder {name!r}); an absolute path has two slashes: {spell(arch)!r}, "
-                f"and its name ends in {', '.join(SUFFIXES)}."
-            )
-        local = LocalWeights(path=path)
+        hint = f"an absolute path has two slashes: {spell(arch)!r}, and its name ends in {', '.join(SUFFIXES)}"
+        local = local_weights(absolute_checkpoint(rest), name, hint)
         about["licence"] = "that of the checkpoint"
         facts = facts_of(recipe, name=name, weights=local, about=about)
         return NetworkEncoder(name=name, facts=facts, recipe=recipe, weights=local, build=build_features)

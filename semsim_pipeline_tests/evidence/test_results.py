@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
@@ -13,36 +14,12 @@ ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.skipif(not (ROOT / "benchmarks").exists(), reason="needs a checkout")
 
 
-def test_the_tables_of_the_page_are_those_of_the_results() -> None:
-    from benchmarks.evidence import tables
-
-    text = tables.PAGE.read_text(encoding="utf-8")
-    assert re.findall("<!-- begin: (.*?) -->", text) == list(tables.TABLES)
-    assert tables.written(text) == text, "run: uv run python -m benchmarks.evidence.tables"
-
-
-def test_the_tables_of_minis_page_are_those_of_the_results() -> None:
-    from benchmarks.evidence import mini_page
-
-    text = mini_page.PAGE.read_text(encoding="utf-8")
-    assert re.findall("<!-- begin: (.*?) -->", text) == list(mini_page.TABLES)
-    assert mini_page.written(text) == text, "run: uv run python -m benchmarks.evidence.mini_page"
-
-
-def test_the_tables_of_the_experiments_page_are_those_of_the_result() -> None:
-    from benchmarks.evidence import experiments_page
-
-    text = experiments_page.PAGE.read_text(encoding="utf-8")
-    assert re.findall("<!-- begin: (.*?) -->", text) == list(experiments_page.TABLES)
-    assert experiments_page.written(text) == text, "run: uv run python -m benchmarks.evidence.experiments_page"
-
-
-def test_the_tables_of_the_simulation_study_are_those_of_the_result() -> None:
-    from benchmarks.evidence import methods_page
-
-    text = methods_page.PAGE.read_text(encoding="utf-8")
-    assert re.findall("<!-- begin: (.*?) -->", text) == list(methods_page.TABLES)
-    assert methods_page.written(text) == text, "run: uv run python -m benchmarks.evidence.methods_page"
+@pytest.mark.parametrize("name", ["tables", "mini_page", "experiments_page", "methods_page"])
+def test_the_tables_of_a_page_are_those_of_its_results(name: str) -> None:
+    page = importlib.import_module(f"benchmarks.evidence.{name}")
+    text = page.PAGE.read_text(encoding="utf-8")
+    assert re.findall("<!-- begin: (.*?) -->", text) == list(page.TABLES)
+    assert page.written(text) == text, f"run: uv run python -m benchmarks.evidence.{name}"
 
 
 def test_every_recorded_judgement_follows_from_its_rule_and_its_number() -> None:
