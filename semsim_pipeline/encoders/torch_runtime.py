@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from semsim_pipeline.encoders.cuda_feed import CudaFeed, CudaMemory
 from semsim_pipeline.encoders.device_batches import FIRST, DeviceBatches, HostMemory
 from semsim_pipeline.encoders.exact_float32 import exact_float32, has_exact_medium
+from semsim_pipeline.encoders.network import RearrangedWrongly
 from semsim_pipeline.encoders.preprocess import resize_image
 from semsim_pipeline.errors import UnusableWeightsError
 from semsim_pipeline.heap import return_freed_memory
@@ -23,12 +24,16 @@ if TYPE_CHECKING:
     import torch
 
     from semsim_pipeline.encoders.network import Recipe
+    from semsim_pipeline.encoders.on_cpu.rearrange import Seen
 
 MOST_DRIFT = 1e-6
 """1 - cosine between the fast and the plain float32 result above which the fast one is not used."""
 MOST_BF16_DRIFT = 1e-3
 """The same between bfloat16 and float32, above which the network is refused: its rows would be another encoder's."""
 DRIFT_IMAGES = 2
+FEW_TOKENS = 64
+"""Up to so many an image, bfloat16 takes twice the batch: its products are as fast again as float32's, and what happens
+between them costs as much. ViT-B/32 (50 tokens): 95 images a second at 8, 97 to 99 at 16; ViT-B/16 (197): 24 and 22."""
 
 
 class OneThreadEach:
@@ -76,15 +81,30 @@ class NetworkRuntime:
     on CUDA, whatever the process has set (`exact_float32`). At bfloat16, weights and activations are cast as a whole
     (autocast would cast the weights again for every batch); pixels are normalised in float32 before, rows are float32.
 
+    On a CPU where oneDNN multiplies, layers are rearranged for it (`on_cpu`), and the rows of before and after are
+    compared.
+
     module: weights float32; it is taken over, not copied. name: for the error.
     Raises UnusableWeightsError: bfloat16 departs from float32 on the trial batch by more than MOST_BF16_DRIFT.
+    RearrangedWrongly: rearranged, the network departs by more than its precision may; build it anew and leave it so.
     WorkError: one image does not fit on the device.
     Memory: the network once, and one batch's activations a lane.
     """
 
-    def __init__(self, module: torch.nn.Module, recipe: Recipe, *, name: str, batch_size: int = FIRST) -> None:
-        """batch_size: images at once that suit a CPU; CUDA finds its own."""
+    def __init__(
+        self,
+        module: torch.nn.Module,
+        recipe: Recipe,
+        *,
+        name: str,
+        batch_size: int = FIRST,
+        rearranged: bool = True,
+    ) -> None:
+        """batch_size: images at once that suit a CPU; CUDA finds its own. rearranged: whether layers may be."""
         import torch
+
+        from semsim_pipeline.encoders.on_cpu.layers import can_pack
+        from semsim_pipeline.encoders.on_cpu.rearrange import watched
 
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._format = torch.channels_last if recipe.channels_last else torch.contiguous_format
@@ -104,7 +124,8 @@ class NetworkRuntime:
         )
         self._suits_cpu = batch_size
         trial = self._trial_batch(DRIFT_IMAGES)
-        plain = self.encode(trial)
+        with watched(self._module, DRIFT_IMAGES) as seen:
+            plain = self.encode(trial)
         self._dim = int(plain.shape[1])
         if recipe.precision == "bfloat16":
             self._dtype = torch.bfloat16
@@ -123,6 +144,25 @@ class NetworkRuntime:
             self._fast = drift(plain, tried) <= MOST_DRIFT
         if cuda:
             self._batches.grow(self._feed, self._trial_batch)
+        elif rearranged and (self._fast or self._dtype == torch.bfloat16) and can_pack(self._dtype):
+            # float32 only where oneDNN multiplies already: elsewhere torch's own way is as fast.
+            if self._dtype == torch.bfloat16 and 0 < seen.most_rows <= FEW_TOKENS:
+                self._suits_cpu *= 2
+            self._rearrange(seen, plain, trial)
+
+    def _rearrange(self, seen: Seen, plain: NDArray[np.float32], trial: NDArray[np.uint8]) -> None:
+        """Layers for a CPU, if the trial's rows stay what they were. Raises RearrangedWrongly."""
+        from semsim_pipeline.encoders.on_cpu.rearrange import rearrange
+
+        most = MOST_DRIFT if self._fast else MOST_BF16_DRIFT
+        try:
+            rearrange(self._module, seen, images=self._suits_cpu)
+            departs = drift(plain, self.encode(trial))
+        except Exception as error:  # whatever another release of a library does with its layers
+            raise RearrangedWrongly(f"{error!r}") from error
+        if not departs <= most:
+            raise RearrangedWrongly(f"1 - cosine = {departs:.1e}, where {most:.0e} is allowed")
+        return_freed_memory()
 
     @property
     def dim(self) -> int:
