@@ -83,9 +83,12 @@ def roof(precision: str) -> dict[str, Any]:
     """
     import torch
 
+    from semsim_pipeline.encoders.on_cpu.layers import can_pack
+
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    names = ["highest", *(["medium"] if precision == "fp32" else []), *(["packed"] if can_pack(dtype) else [])]
     ways: dict[str, dict[str, Any]] = {}
-    for name in ("highest", "packed") if precision == "bf16" else ("highest", "medium", "packed"):
+    for name in names:
         torch.set_float32_matmul_precision("medium" if name == "medium" else "highest")
         packed = name == "packed"
         ways[name] = {**_products(dtype, packed=packed), "relative_error": _error(dtype, packed=packed)}

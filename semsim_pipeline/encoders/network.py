@@ -132,7 +132,7 @@ class NetworkEncoder:
         try:
             return run(self.build(self.recipe, path))
         except RearrangedWrongly as error:
-            logger.warning("Encoder %r runs as its library built it, which is slower: %s", self.name, error)
+            logger.warning("Encoder %r runs as its library built it, which is slower: %s", self.name, str(error))
         return run(self.build(self.recipe, path), rearranged=False)
 
     def _identity(self, digest: str) -> str:

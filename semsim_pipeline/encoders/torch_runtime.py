@@ -31,9 +31,11 @@ MOST_DRIFT = 1e-6
 MOST_BF16_DRIFT = 1e-3
 """The same between bfloat16 and float32, above which the network is refused: its rows would be another encoder's."""
 DRIFT_IMAGES = 2
-FEW_TOKENS = 64
-"""Up to so many an image, bfloat16 takes twice the batch: its products are as fast again as float32's, and what happens
-between them costs as much. ViT-B/32 (50 tokens): 95 images a second at 8, 97 to 99 at 16; ViT-B/16 (197): 24 and 22."""
+BF16_ROUNDING = 4
+"""Times as far from float32 a rearranged network may be as bfloat16 was before: it rounds elsewhere."""
+FEW_PATCHES = 64
+"""Up to so many an image, bfloat16 takes twice the batch: its products are as fast again as float32's, and what
+happens between them costs as much. ViT-B/32 (49 patches): 95 images a second at 8, 97 to 99 at 16; ViT-B/16: 24, 22."""
 
 
 class OneThreadEach:
@@ -123,8 +125,10 @@ class NetworkRuntime:
             DeviceBatches(name, CudaMemory(self._device)) if cuda else DeviceBatches(name, HostMemory(), sys.maxsize)
         )
         self._suits_cpu = batch_size
+        most = MOST_DRIFT
         trial = self._trial_batch(DRIFT_IMAGES)
-        with watched(self._module, DRIFT_IMAGES) as seen:
+        with ExitStack() as stack:
+            seen = stack.enter_context(watched(self._module, DRIFT_IMAGES)) if rearranged and not cuda else None
             plain = self.encode(trial)
         self._dim = int(plain.shape[1])
         if recipe.precision == "bfloat16":
@@ -137,6 +141,7 @@ class NetworkRuntime:
                     f"{name!r} departs from float32 by 1 - cosine = {departs:.1e} on a trial batch, where "
                     f"{MOST_BF16_DRIFT:.0e} is allowed: these weights do not bear bfloat16. Name it without '+bf16'."
                 )
+            most = min(MOST_BF16_DRIFT, BF16_ROUNDING * departs + MOST_DRIFT)
         elif not cuda and has_exact_medium():
             self._fast = True
             with exact_float32.alone():
@@ -144,20 +149,24 @@ class NetworkRuntime:
             self._fast = drift(plain, tried) <= MOST_DRIFT
         if cuda:
             self._batches.grow(self._feed, self._trial_batch)
-        elif rearranged and (self._fast or self._dtype == torch.bfloat16) and can_pack(self._dtype):
+        elif seen is not None and (self._fast or self._dtype == torch.bfloat16) and can_pack(self._dtype):
             # float32 only where oneDNN multiplies already: elsewhere torch's own way is as fast.
-            if self._dtype == torch.bfloat16 and 0 < seen.most_rows <= FEW_TOKENS:
+            if self._dtype == torch.bfloat16 and 0 < seen.patches <= FEW_PATCHES:
                 self._suits_cpu *= 2
-            self._rearrange(seen, plain, trial)
+            self._rearrange(seen, plain, trial, most)
 
-    def _rearrange(self, seen: Seen, plain: NDArray[np.float32], trial: NDArray[np.uint8]) -> None:
-        """Layers for a CPU, if the trial's rows stay what they were. Raises RearrangedWrongly."""
+    def _rearrange(self, seen: Seen, plain: NDArray[np.float32], trial: NDArray[np.uint8], most: float) -> None:
+        """Layers for a CPU, if the trial's rows stay what they were. Raises RearrangedWrongly.
+
+        most: 1 - cosine that is allowed to the plain float32 rows.
+        """
         from semsim_pipeline.encoders.on_cpu.rearrange import rearrange
 
-        most = MOST_DRIFT if self._fast else MOST_BF16_DRIFT
         try:
-            rearrange(self._module, seen, images=self._suits_cpu)
-            departs = drift(plain, self.encode(trial))
+            with one_thread_each() as begin:
+                begin()  # weights are laid out for so many threads as will multiply
+                rearrange(self._module, seen, images=self._suits_cpu)
+                departs = drift(plain, self.encode(trial))
         except Exception as error:  # whatever another release of a library does with its layers
             raise RearrangedWrongly(f"{error!r}") from error
         if not departs <= most:

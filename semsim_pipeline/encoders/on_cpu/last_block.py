@@ -46,7 +46,9 @@ LastBlock = OpenClipLastBlock | TimmLastBlock
 
 
 def shorten(tower: Any) -> LastBlock | None:
-    """Replace the tower's last block, in place, and return the new one; None where it has none of these two libraries'.
+    """Replace the tower's last block, in place, and return the new one.
+
+    None where the tower is pooled otherwise, or is none of these two libraries' vision transformers.
 
     tower: a module of another library, known by its class's name: importing either costs seconds, and whoever has a
     tower of theirs has it.

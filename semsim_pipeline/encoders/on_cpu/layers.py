@@ -1,8 +1,8 @@
 """Layers of a transformer as a CPU computes them fastest: weights laid out once, attention a few images at a time.
 
 torch hands oneDNN a weight as it lies, which is then laid out anew for every product; and its fused attention is
-written for long sequences. On two Zen 5 cores ViT-B/32 gains 24 % in bfloat16 and 18 % in float32 from what is here
-(`benchmarks.extraction_speed`). The arithmetic is the same up to rounding.
+written for long sequences. On two Zen 5 cores ViT-B/32 gains 27 % in bfloat16 and 19 % in float32 from all that is done
+here (`benchmarks.extraction_speed`). The arithmetic is the same up to rounding.
 
 Uses two operations that torch's own compiler puts into a graph with frozen weights (`torch.ops.mkldnn`); they are not
 documented, so `can_pack` asks for them, and the caller compares the rows of before and after.
@@ -20,44 +20,49 @@ SCORES_BYTES = 4 << 20
 product. All of a batch of 8 at once take 1.2 times as long at 197 tokens and 12 heads, 2.5 times at 257 and 16."""
 
 
+INSTRUCTIONS = ("avx512_bw", "avx512_vl", "avx512_dq")
+"""Of processors where torch leaves products to oneDNN, and where packing was measured."""
+
+
 def can_pack(dtype: torch.dtype) -> bool:
     """Whether oneDNN multiplies at `dtype` here at full speed and lets weights be laid out for it beforehand.
 
-    bfloat16: where the processor has instructions for it. float32: always with oneDNN; whether torch would have used it
-    is for the caller to know.
+    float32: whether torch would have asked oneDNN at all is for the caller to know. False where torch is too old
+    (before 2.10) to tell the processor's instructions.
     """
     operations = torch.ops.mkldnn
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
     if not (hasattr(operations, "_reorder_linear_weight") and hasattr(operations, "_linear_pointwise")):
         return False
-    if dtype != torch.bfloat16:
-        return True
     ask = getattr(torch.cpu, "get_capabilities", None)
     found = ask() if ask is not None else {}
-    return bool(found.get("avx512_bf16") or found.get("amx_bf16"))
+    if dtype == torch.bfloat16 and not (found.get("avx512_bf16") or found.get("amx_bf16")):
+        return False
+    return all(found.get(each) for each in INSTRUCTIONS)
 
 
 class PackedLinear(nn.Module):
     """[..., inputs] to [..., outputs], as `torch.nn.Linear`, at the dtype of its weight.
 
     weight: [outputs, inputs]; it is copied into oneDNN's layout, opaque to everything but its products. rows: of the
-    input that it is laid out for; another number costs a new layout a call at worst. gelu: whether GELU (the exact one)
+    input that it is laid out for, on one thread; other numbers are multiplied too. gelu: whether GELU (the exact one)
     follows, which then costs nothing: it is applied to what a core has just computed.
+
+    `weight` is empty from then on: some towers ask a layer for the dtype of its weight.
     """
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor | None, *, rows: int, gelu: bool = False) -> None:
         super().__init__()
-        self._after: tuple[str, list[float], str] = (
-            ("gelu", [], "none") if gelu else ("none", [], "")
-        )  # "none": not approximated by tanh
+        self._after: tuple[str, list[float], str] = ("gelu", [], "none") if gelu else ("none", [], "")  # no tanh
         # No buffers: `module.to(...)` and `state_dict` know nothing of the layout.
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
+        self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), rows)
         # A copy: a slice would keep the whole of what it is cut from.
         self._bias = None if bias is None else bias.detach().clone()
+        self.weight = weight.new_empty(0)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._after)
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self._packed, self._bias, *self._after)
         return out
 
 
@@ -170,7 +175,7 @@ class SelfAttention(nn.Module):
         kind = type(attention)
         return (
             kind.__name__ == "Attention"
-            and kind.__module__.partition(".")[0] == "timm"
+            and kind.__module__ in {"timm.layers.attention", "timm.models.vision_transformer"}
             and all(hasattr(attention, each) for each in ("qkv", "q_norm", "k_norm", "proj", "num_heads"))
             and getattr(attention, "gate", None) is None
             and isinstance(getattr(attention, "norm", None), nn.Identity | None)
@@ -194,18 +199,22 @@ def attend(
 
     scores: at which dtype queries meet keys; theirs by default, as in torch's `MultiheadAttention`. torch's fused
     attention takes float32: bfloat16 rounds a score of 20 to the next eighth. The softmax is float32 either way.
-    Memory: SCORES_BYTES twice, or one image's scores, besides the operands.
+    Memory: SCORES_BYTES (or one head's scores, if they are more) two or three times, and one image's operands.
     Source: Vaswani et al. 2017, arXiv:1706.03762.
     """
     count, queries, heads, width = query.shape
     at = query.dtype if scores is None else scores
-    at_once = max(1, SCORES_BYTES // (4 * heads * queries * key.shape[1]))
+    heads_at_once = max(1, SCORES_BYTES // (4 * queries * key.shape[1]))
+    images_at_once = max(1, heads_at_once // heads)
     out = value.new_empty(count, queries, heads, width)
-    for start in range(0, count, at_once):
-        part = slice(start, start + at_once)
+    for start in range(0, count, images_at_once):
+        part = slice(start, start + images_at_once)
         q, k, v = (_by_head(each[part]) for each in (query, key, value))
-        found = torch.bmm(q.to(at), k.to(at).transpose(1, 2)).float().mul_(width**-0.5)
-        mixed = torch.bmm(found.softmax(-1).to(v.dtype), v)
+        mixed = torch.empty_like(q)
+        for first in range(0, len(q), heads_at_once):
+            some = slice(first, first + heads_at_once)
+            found = torch.bmm(q[some].to(at), k[some].to(at).transpose(1, 2)).float().mul_(width**-0.5)
+            torch.bmm(found.softmax(-1).to(v.dtype), v[some], out=mixed[some])
         out[part] = mixed.view(-1, heads, queries, width).transpose(1, 2)
     return out.view(count, queries, heads * width)
 

@@ -31,7 +31,8 @@ class Seen:
 
     images: of the batch. rows: of a linear layer's input. activated: a GELU to the linear layer whose output it took.
     attention: (queries, tokens) of an image, where it was called as `PackedAttention` can serve. positions: of an
-    image in a convolution's output. otherwise: what was called in another way too.
+    image in a convolution's output. repeated: layers that were called more than once. otherwise: what was called in
+    another way too.
     """
 
     def __init__(self, images: int) -> None:
@@ -40,13 +41,15 @@ class Seen:
         self.activated: WeakKeyDictionary[nn.Module, weakref.ref[nn.Module]] = WeakKeyDictionary()
         self.attention: WeakKeyDictionary[nn.Module, tuple[int, int]] = WeakKeyDictionary()
         self.positions: WeakKeyDictionary[nn.Module, int] = WeakKeyDictionary()
+        self.repeated: WeakSet[nn.Module] = WeakSet()
         self.otherwise: WeakSet[nn.Module] = WeakSet()
         self._latest: tuple[nn.Module, torch.Tensor] | None = None
 
     @property
-    def most_rows(self) -> int:
-        """Of any linear layer's input, an image: the tokens of a vision transformer. 0 where there is no such layer."""
-        return max(self.rows.values(), default=0) // self.images
+    def patches(self) -> int:
+        """That an image was cut into, before a vision transformer; 0 where it was not."""
+        found = [number for module, number in self.positions.items() if _cuts_patches(module)]
+        return found[0] if len(found) == 1 else 0
 
     def watch(self, module: nn.Module) -> RemovableHandle | None:
         """Note the module's calls from now on; None where it is of no interest."""
@@ -65,14 +68,20 @@ class Seen:
         self._latest = None
 
     def _linear(self, module: nn.Module, args: tuple[Any, ...], out: torch.Tensor) -> None:
+        if not args:
+            self.otherwise.add(module)
+            return
+        if module in self.rows:
+            self.repeated.add(module)
         self.rows[module] = args[0].numel() // args[0].shape[-1]
         self._latest = module, out
 
     def _gelu(self, module: nn.Module, args: tuple[Any, ...]) -> None:
-        if self._latest is not None and args[0] is self._latest[1] and module not in self.activated:
-            self.activated[module] = weakref.ref(self._latest[0])
-        else:
+        before, value = self._latest or (module, None)
+        if module in self.activated or not args or args[0] is not value:
             self.otherwise.add(module)
+        else:
+            self.activated[module] = weakref.ref(before)
 
     def _attention(self, module: nn.Module, args: tuple[Any, ...], named: Mapping[str, Any]) -> None:
         query, key, value, *others = (*args, *(named[each] for each in ("query", "key", "value") if each in named))
@@ -125,7 +134,13 @@ class Substitutes:
     def __init__(self, seen: Seen, images: int) -> None:
         self._seen = seen
         self._images = images
-        self._followed = WeakSet(each() for gelu, each in seen.activated.items() if gelu not in seen.otherwise)
+        # One call each, or a layer would activate what somebody takes as it is.
+        alone = {
+            gelu: linear
+            for gelu, linear in ((gelu, each()) for gelu, each in seen.activated.items())
+            if gelu not in seen.otherwise and linear is not None and linear not in seen.repeated
+        }
+        self._activations, self._activated = WeakSet(alone), WeakSet(alone.values())
         self._made: WeakKeyDictionary[nn.Module, nn.Module] = WeakKeyDictionary()
 
     def of(self, module: nn.Module) -> nn.Module | None:
@@ -139,12 +154,12 @@ class Substitutes:
 
     def _layer(self, module: nn.Module) -> nn.Module | None:
         seen = self._seen
-        if type(module) is nn.Linear and module in seen.rows:
-            rows = self._images * seen.rows[module] // seen.images
-            return PackedLinear(module.weight, module.bias, rows=rows, gelu=module in self._followed)
         if module in seen.otherwise:
             return None
-        if module in seen.activated:
+        if type(module) is nn.Linear and module in seen.rows:
+            rows = self._images * seen.rows[module] // seen.images
+            return PackedLinear(module.weight, module.bias, rows=rows, gelu=module in self._activated)
+        if module in self._activations:
             return nn.Identity()  # the layer before it sees to it
         if type(module) is nn.MultiheadAttention and module in seen.attention and PackedAttention.serves(module):
             queries, tokens = seen.attention[module]
@@ -152,14 +167,19 @@ class Substitutes:
         return SelfAttention(module) if SelfAttention.serves(module) else None
 
     def _convolution(self, module: nn.Conv2d) -> nn.Module | None:
-        if module not in self._seen.positions or not are_patches(module):
+        if module not in self._seen.positions or not _cuts_patches(module):
             return None
         return PackedPatches(module, images=self._images, positions=self._seen.positions[module])
 
 
+def _cuts_patches(module: nn.Module) -> bool:
+    return type(module) is nn.Conv2d and are_patches(module)
+
+
 def _replace(parent: nn.Module, substitutes: Substitutes) -> None:
-    """All below `parent`, the innermost first."""
-    for name, child in list(parent._modules.items()):  # `named_children` tells of a layer's first name alone
+    """All below `parent`, the innermost first; no layer is held here once it is replaced."""
+    for name in list(parent._modules):  # `named_children` tells of a layer's first name alone
+        child = parent._modules[name]
         # torch's own layers multiply by their parts' weights themselves, on a fast path of theirs.
         if child is None or isinstance(child, nn.TransformerEncoderLayer | nn.TransformerDecoderLayer):
             continue
@@ -167,3 +187,4 @@ def _replace(parent: nn.Module, substitutes: Substitutes) -> None:
         found = substitutes.of(child)
         if found is not None:
             setattr(parent, name, found)
+        del child
