@@ -13,8 +13,10 @@ from semsim_pipeline.defs.partitions import partitions_of
 from semsim_pipeline.defs.resources import SemsimWorkspace
 from semsim_pipeline.defs.schedules import schedules_of
 from semsim_pipeline.defs.sensors import change_sensors
+from semsim_pipeline.heap import keep_arrow_in_the_heap
 from semsim_pipeline.home import semsim_home
 
+keep_arrow_in_the_heap()
 _standing = standing(semsim_home())
 _partitions = partitions_of(_standing.catalog, _standing.removed)
 defs = dg.Definitions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from semsim_pipeline.heap import own_pages, return_freed_memory
+from semsim_pipeline.heap import ARROW_POOL, keep_arrow_in_the_heap, own_pages, return_freed_memory
 
 MIB = 1 << 20
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -85,6 +86,48 @@ def test_threads_and_arrow_share_one_heap(tmp_path: Path) -> None:
     assert counts[1] <= 2, "the common one, and one that a library's thread had at import"
 
 
+@linux
+@pytest.mark.parametrize("ours", [True, False])
+def test_arrows_own_readers_allocate_from_the_heap_too(ours: bool, tmp_path: Path) -> None:
+    """What is read lies where `return_freed_memory` reaches it; a program around this package keeps its environment."""
+    script = tmp_path / "pools.py"
+    script.write_text(POOLS, encoding="utf-8")
+    environment = {name: value for name, value in os.environ.items() if name != ARROW_POOL}
+    command = [sys.executable, str(script), *(["ours"] if ours else [])]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.split()
+    assert said == (["0", "system", "None"] if ours else ["0", "system", "system"])
+
+
+@linux
+def test_a_chosen_pool_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(ARROW_POOL, "mimalloc")
+    keep_arrow_in_the_heap()
+    assert os.environ[ARROW_POOL] == "mimalloc"
+    monkeypatch.delenv(ARROW_POOL)
+    keep_arrow_in_the_heap()
+    assert os.environ[ARROW_POOL] == "system"
+
+
+POOLS = """
+import os, pathlib, sys, tempfile
+
+from semsim_pipeline.heap import ARROW_POOL, keep_arrow_in_the_heap, keep_heap_small
+
+keep_heap_small() if sys.argv[1:] else keep_arrow_in_the_heap()
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+with tempfile.TemporaryDirectory() as folder:
+    file = pathlib.Path(folder) / "rows.parquet"
+    pq.write_table(pa.table({"a": [str(i) for i in range(100_000)]}), file)
+    read = pq.read_table(file)
+reserved = 0  # mimalloc takes a GiB of addresses at once
+for line in pathlib.Path("/proc/self/maps").read_text().splitlines():
+    first, last = line.split()[0].split("-")
+    reserved += int(last, 16) - int(first, 16) >= 1 << 30
+print(reserved, pa.default_memory_pool().backend_name, os.environ.get(ARROW_POOL))
+"""
 HEAPS = """
 import ctypes, pathlib, sys, tempfile, threading
 

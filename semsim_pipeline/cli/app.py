@@ -30,6 +30,7 @@ from semsim_pipeline.cli.ui import ui
 from semsim_pipeline.cli.verify import verify
 from semsim_pipeline.cli.verify_published import verify_published
 from semsim_pipeline.errors import SemsimError
+from semsim_pipeline.heap import keep_arrow_in_the_heap
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -58,6 +59,7 @@ for command in (
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    keep_arrow_in_the_heap()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             # A file's name may hold what the terminal's encoding cannot say; an answer is not lost over it.
