@@ -10,8 +10,8 @@ decoding, attention or anything else: 8.8 GFLOP an image, all of which it counts
 (the package leaves out what nobody reads at the end of the tower, 0.6 GFLOP).
 
 Every way is measured ROUNDS times in turn and its median shown: a loop over single images streams all weights through
-the cores for each, so that its speed follows what neighbours on the same machine do to the memory (11 to 14 images a
-second within ten minutes).
+the cores for each, so that its speed follows what happens to the memory: 11.6 or 13.5 images a second, by process, on
+one quiet machine.
 """
 
 from __future__ import annotations
@@ -264,6 +264,13 @@ def not_measured(precision: str) -> str | None:
 def _run(task: str, **keywords: Any) -> dict[str, Any]:
     """Measured with next to no sampling: the ways under test keep every core busy."""
     return measure.run(task, sampler_share=0.01, **keywords)
+
+
+def _highest_roof(precision: str, rounds: int) -> dict[str, Any]:
+    """Of so many processes: a limit that somebody else's work had lowered for a moment would flatter us."""
+    found = [_run(f"benchmarks.{NAME}:roof", precision=precision)["result"] for _ in range(rounds)]
+    highest: dict[str, Any] = max(found, key=lambda roof: roof["gflops"])
+    return {**highest, "rounds_images_per_second": [roof["images_per_second"] for roof in found]}
 
 
 def _in_turn(ways: Mapping[str, Callable[[], dict[str, Any]]], rounds: int) -> dict[str, dict[str, Any]]:
