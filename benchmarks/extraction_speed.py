@@ -318,9 +318,7 @@ def main() -> None:
         _run("benchmarks.clip_random_weights:write_checkpoint", file=checkpoint)
         missing = {precision: not_measured(precision) for precision in TARGETS}
         for precision in TARGETS:
-            body["roof"][precision] = (
-                missing[precision] or _run(f"benchmarks.{NAME}:roof", precision=precision)["result"]
-            )
+            body["roof"][precision] = missing[precision] or _highest_roof(precision, 1 if quick else ROUNDS)
         print(body["roof"], flush=True)
         for kind, (width, height) in KINDS.items():
             count, source = counts[kind], archive
