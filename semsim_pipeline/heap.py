@@ -43,10 +43,8 @@ def keep_heap_small() -> None:
     and none is ever quite empty. Between 5,000 and 30,000 images of a small tower the peak grew by 41 MiB.
     Cost: threads that allocate at once wait for one another; a network's blocks are few and large.
     """
-    if "pyarrow" not in sys.modules:
-        with _arrow_in_the_heap():
-            import pyarrow as pa
-    import pyarrow as pa
+    with _arrow_in_the_heap():  # of use where Arrow was not imported before
+        import pyarrow as pa
 
     pa.set_memory_pool(pa.system_memory_pool())
     tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
