@@ -10,6 +10,7 @@ from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from semsim_pipeline.encoders.pickled_names import foreign_names, is_torchscript
 from semsim_pipeline.errors import UnusableWeightsError
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ NAMES_SHOWN = 3
 VIEWS = 8
 """Times that a file is mapped, each for a share of its tensors. What was read of a mapping stays resident
 until its last tensor is dropped: with one for all, the weights would be held twice while they are copied."""
-
+DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError)
+"""Whatever a damaged file makes torch's reader trip over; the text names the file, the cause stays attached."""
+ADVICE = "weights_only"
+"""In torch's words to whoever might trust a file more than it does."""
 
 StateDict = dict[str, "torch.Tensor"]
 
@@ -143,11 +147,8 @@ def _read_torch(path: Path, *, mapped: bool) -> Mapping[str, object]:
             # What it says of another pickle protocol helps nobody: the file is read, or refused below.
             warnings.filterwarnings("ignore", message="Detected pickle protocol", category=UserWarning)
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
-    except pickle.UnpicklingError as error:
+    except DAMAGE as error:
         raise UnusableWeightsError(_refused(path, error)) from error
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
-        # Whatever a damaged file makes the reader trip over; the text names the file, the cause stays attached.
-        raise UnusableWeightsError(_unreadable(path, error)) from error
     if not isinstance(content, Mapping):
         raise UnusableWeightsError(f"{path} holds a {type(content).__name__}, not a table of named weights.")
     return content
@@ -176,26 +177,31 @@ def _tensors(path: Path, content: Mapping[str, object]) -> StateDict:
 
 
 def _refused(path: Path, error: Exception) -> str:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(Path(name).name == "constants.pkl" for name in archive.namelist()):
-                return (
-                    f"{path} is a TorchScript archive, which holds a program and not only weights; it is not opened. "
-                    "Save its state_dict as .safetensors first."
-                )
-    if "Weights only load failed" in str(error) and "Unsupported" in str(error):
+    """Why a file is not taken. What torch says of one that it will not open is not passed on: it advises to open it."""
+    if is_torchscript(path):
         return (
-            f"{path} would run Python code when opened, so it is not opened. "
+            f"{path} is a TorchScript archive, which holds a program and not only weights; it is not opened. "
+            "Save its state_dict as .safetensors first."
+        )
+    if isinstance(error, RuntimeError | OSError | EOFError) and ADVICE not in str(error):
+        return _unreadable(path, error)
+    names = foreign_names(path)
+    if names:
+        return (
+            f"{path} would run Python code when opened ({_listed(names)}), so it is not opened. "
             "Ask for the weights as .safetensors, or save the state_dict alone."
         )
-    return _unreadable(path, error)
+    return _unreadable(path, "it is no file that torch wrote")
 
 
-def _unreadable(path: Path, error: Exception) -> str:
+def _unreadable(path: Path, error: Exception | str) -> str:
     reason = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
     return f"{path} cannot be read as a checkpoint: {reason}. It may be cut short; fetch or copy it again."
 
 
 def _some(what: str, names: Sequence[str]) -> str:
-    more = ", …" if len(names) > NAMES_SHOWN else ""
-    return f"{what} ({', '.join(names[:NAMES_SHOWN])}{more})"
+    return f"{what} ({_listed(names)})"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMES_SHOWN]) + (", …" if len(names) > NAMES_SHOWN else "")

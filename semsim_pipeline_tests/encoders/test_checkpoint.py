@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,32 +13,62 @@ from semsim_pipeline.encoders.checkpoint import read_state_dict
 from semsim_pipeline.errors import UnusableWeightsError
 
 
-class Trap:
-    """Unpickling it writes a file: the proof that somebody's code ran."""
+class Call:
+    """Unpickling it calls `function`."""
 
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
+    def __init__(self, function: Callable[..., object], *arguments: object) -> None:
+        self.call = function, arguments
 
-    def __reduce__(self) -> tuple[object, tuple[str, str]]:
-        return open, (str(self.mark), "w")
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        return self.call
 
 
-@pytest.mark.parametrize("how", ["torch", "pickle"])
-def test_a_malicious_pickle_is_not_run(how: str, tmp_path: Path) -> None:
+def written(path: Path, form: str, value: object) -> None:
+    """As one of the formats in which torch takes weights."""
     import torch
 
-    mark, path = tmp_path / "mark", tmp_path / "weights.pt"
-    if how == "torch":
-        torch.save({"weight": torch.zeros(1), "trap": Trap(mark)}, path)
+    if form == "pickle":
+        path.write_bytes(pickle.dumps({"trap": value}, protocol=2))
     else:
-        path.write_bytes(pickle.dumps({"trap": Trap(mark)}, protocol=2))
-    with pytest.raises(UnusableWeightsError) as raised:
+        content = {"weight": torch.zeros(1), "trap": value}
+        protocol = 4 if form == "torch, protocol 4" else 2
+        torch.save(content, path, pickle_protocol=protocol, _use_new_zipfile_serialization=form != "before torch 1.6")
+
+
+@pytest.mark.parametrize("form", ["torch", "torch, protocol 4", "before torch 1.6", "pickle"])
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [(open, "open"), (os.system, "system"), (eval, "eval"), (subprocess.Popen, "Popen"), (sys.exit, "exit")],
+    ids=["open", "os.system", "eval", "Popen", "sys.exit"],
+)
+def test_a_malicious_pickle_is_not_run(form: str, function: Callable[..., object], name: str, tmp_path: Path) -> None:
+    mark, path = tmp_path / "mark", tmp_path / "weights.pt"
+    arguments = {"open": (str(mark), "w"), "eval": (f"open({str(mark)!r}, 'w')",), "exit": (1,)}
+    written(path, form, Call(function, *arguments.get(name, (f"touch {mark}",))))
+    with pytest.raises(UnusableWeightsError, match=rf"would run Python code when opened \([\w.]*{name}\)") as raised:
         read_state_dict(path)
     assert not mark.exists()
     assert str(path) in str(raised.value)
     assert "\n" not in str(raised.value)
-    if how == "torch":
-        assert "would run Python code" in str(raised.value)
+    assert "weights_only" not in str(raised.value)  # torch's advice
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"<!doctype html><html><body>Not found</body></html>",
+        b'{"message": "Not found"}',
+        b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a2146\nsize 2\n",
+        b"hello",
+        bytes(range(256)),
+    ],
+    ids=["page", "json", "lfs", "text", "bytes"],
+)
+def test_another_file_is_no_malicious_one(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content)
+    with pytest.raises(UnusableWeightsError, match="cannot be read as a checkpoint: it is no file that torch wrote"):
+        read_state_dict(path)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
@@ -53,16 +87,15 @@ def test_a_file_cut_short_is_refused_in_one_line(suffix: str, keep: int, tmp_pat
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit")
 def test_a_torchscript_archive_is_named_as_such(tmp_path: Path) -> None:
-    import zipfile
+    import torch
 
     path = tmp_path / "ViT-B-32.pt"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("archive/constants.pkl", pickle.dumps((), protocol=2))
-        archive.writestr("archive/data.pkl", pickle.dumps({}, protocol=2))
-        archive.writestr("archive/version", "3\n")
-    with pytest.raises(UnusableWeightsError, match="TorchScript archive"):
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 3)), path)
+    with pytest.raises(UnusableWeightsError, match="TorchScript archive") as raised:
         read_state_dict(path)
+    assert "weights_only" not in str(raised.value)
 
 
 @pytest.mark.parametrize("content", [{"epoch": 3}, [1, 2]])
