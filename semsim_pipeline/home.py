@@ -7,6 +7,8 @@ from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
 
+DOWNLOADS = "downloads"
+
 
 def semsim_home() -> Path:
     """The home folder as an absolute path; not created here."""
@@ -20,6 +22,28 @@ def semsim_home() -> Path:
     from platformdirs import user_data_path
 
     return user_data_path("semsim", appauthor=False)
+
+
+def downloads_folder() -> Path:
+    """Where files are kept that were fetched whole; not created here.
+
+    Of the home; a home that links to another's (an experiment's) uses those, whether they are there yet or not.
+    """
+    folder = semsim_home() / DOWNLOADS
+    return folder.resolve() if folder.is_symlink() else folder
+
+
+def share_downloads(home: Path, lender: Path) -> None:
+    """Let `home` use what `lender` has fetched, and fetch for both; one that has downloads of its own keeps them.
+
+    Raises StoreError.
+    """
+    link = home / DOWNLOADS
+    try:
+        if not (link.exists() or link.is_symlink()):
+            link.symlink_to(os.path.relpath(lender.resolve() / DOWNLOADS, home.resolve()), target_is_directory=True)
+    except OSError as error:
+        raise StoreError(cannot_write(link, error)) from error
 
 
 def ensure_home(home: Path | None = None) -> Path:

@@ -13,7 +13,7 @@ from semsim_pipeline.catalog.records import NAME
 from semsim_pipeline.catalog.spec import relocated
 from semsim_pipeline.errors import CatalogError, WrongCallError
 from semsim_pipeline.fingerprint import digest_of
-from semsim_pipeline.home import ensure_home
+from semsim_pipeline.home import ensure_home, share_downloads
 from semsim_pipeline.store.writer import write_text
 
 FOLDER = "experiments"
@@ -34,7 +34,8 @@ def find_catalog(text: str) -> Path:
 
 
 def experiment_home(file: Path, home: Path) -> Path:
-    """A home for the catalogue in `file`, below `home`: its catalogue is a copy whose paths mean the same.
+    """A home for the catalogue in `file`, below `home`: its catalogue is a copy whose paths mean the same, and what
+    either fetches the other has.
 
     The copy follows the file. One that was edited is kept as long as the file stays as it was. Raises CatalogError (the
     file is wrong, or both were changed), WrongCallError (a name that no folder can have), StoreError.
@@ -46,6 +47,7 @@ def experiment_home(file: Path, home: Path) -> Path:
         raise CatalogError(f"There is no catalogue {file}.")
     parse(text, file)
     folder = ensure_home(home / FOLDER / file.stem)
+    share_downloads(folder, home)
     target = catalog_path(folder)
     body = _moved(text, file, folder)
     head = f"{MARK}{file} ({digest_of([text])[:12]}, {digest_of([body])[:12]}); edit that one.\n"

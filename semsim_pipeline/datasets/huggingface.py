@@ -22,7 +22,7 @@ from semsim_pipeline.datasets.published import write_json
 from semsim_pipeline.datasets.stamp import Stamp
 from semsim_pipeline.errors import MissingFilesError, StoreError, UnreachableError, WrongCallError, WrongChecksumError
 from semsim_pipeline.fingerprint import digest_of, digest_of_file
-from semsim_pipeline.home import cannot_write, semsim_home
+from semsim_pipeline.home import cannot_write, downloads_folder
 from semsim_pipeline.hub import (
     DEFAULT_ENDPOINT,
     HUB_TIMEOUT_S,
@@ -75,7 +75,7 @@ class HubDataset:
     def note(self) -> Path:
         """Where it is written down which commit is here."""
         key = digest_of([self.location, self.options.get("config", ""), self.options.get("split", "")])
-        return semsim_home() / "downloads" / "huggingface" / f"{self.repo.replace('/', '--')}-{key[:16]}.json"
+        return downloads_folder() / "huggingface" / f"{self.repo.replace('/', '--')}-{key[:16]}.json"
 
     @property
     def label_columns(self) -> tuple[str, ...]:

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from semsim_pipeline import downloads
 from semsim_pipeline.errors import MissingFilesError
-from semsim_pipeline.home import semsim_home
+from semsim_pipeline.home import downloads_folder
 from semsim_pipeline.transfer import Version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Published:
-    """A file that somebody publishes. folder: below `downloads` in SEMSIM_HOME; one file a folder.
+    """A file that somebody publishes. folder: below `downloads_folder()`; one file a folder.
 
     checksum: `md5:…` or `sha256:…` in hex, None where none is known. fetch: the command that fetches it. instead: how
     to name a copy that one has.
@@ -30,7 +30,7 @@ class Published:
     @property
     def path(self) -> Path:
         """Where the whole file is, or is to be put."""
-        return semsim_home() / "downloads" / self.folder / self.name
+        return downloads_folder() / self.folder / self.name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

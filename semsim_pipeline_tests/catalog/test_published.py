@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from semsim_pipeline.catalog import parse, read_catalog
 from semsim_pipeline.catalog.experiment import PACKAGED, experiment_home, find_catalog
-from semsim_pipeline.errors import CatalogError, WrongCallError
+from semsim_pipeline.datasets.base import fetch, is_here
+from semsim_pipeline.datasets.resolve import open_source
+from semsim_pipeline.errors import CatalogError, MissingFilesError, WrongCallError
+from semsim_pipeline.progress import Silent
+from semsim_pipeline_tests.datasets.conftest import make_cifake
 
 ROOT = Path(__file__).parents[2]
 TEXT = """# stays
@@ -105,6 +110,40 @@ def test_the_copy_follows_its_file_and_an_edited_one_is_not_lost(tmp_path: Path)
         experiment_home(file, home)
     assert "\n" not in str(raised.value)
     assert copy.read_text() == edited
+
+
+@pytest.mark.parametrize("fetched_in", ["home", "experiment"])
+def test_an_experiment_shares_what_its_home_has_fetched(
+    fetched_in: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "shelf").mkdir()
+    make_cifake(tmp_path / "shelf" / "cifake.zip")
+    monkeypatch.setenv("SEMSIM_MIRROR", str(tmp_path / "shelf"))
+    file = tmp_path / "trial.yaml"
+    file.write_text(TEXT)
+    homes = {"home": tmp_path / "home", "experiment": experiment_home(file, tmp_path / "home")}
+    for name in (fetched_in, *homes):
+        monkeypatch.setenv("SEMSIM_HOME", str(homes[name]))
+        source = open_source("cifake")
+        if name == fetched_in:
+            fetch(source, Silent())
+            monkeypatch.setenv("SEMSIM_OFFLINE", "1")
+        assert is_here(source)
+        assert len(list(source.items())) == 40
+    assert (tmp_path / "home" / "downloads" / "cifake" / "cifake.zip").is_file()
+    monkeypatch.setenv("SEMSIM_HOME", str(homes["experiment"]))
+    with pytest.raises(MissingFilesError, match=re.escape(f"put it at {tmp_path / 'home' / 'downloads' / 'cifar10'}")):
+        list(open_source("cifar10").items())
+
+
+def test_an_experiment_with_downloads_of_its_own_keeps_them(tmp_path: Path) -> None:
+    file, own = tmp_path / "trial.yaml", tmp_path / "home" / "experiments" / "trial" / "downloads"
+    own.mkdir(parents=True)
+    (own / "x").write_text("here")
+    file.write_text(TEXT)
+    experiment_home(file, tmp_path / "home")
+    assert not own.is_symlink()
+    assert (own / "x").read_text() == "here"
 
 
 def test_two_files_of_one_name_do_not_share_a_home(tmp_path: Path) -> None:
