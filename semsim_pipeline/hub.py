@@ -37,6 +37,15 @@ def hub_cache() -> Path:
     return Path(HF_HUB_CACHE)
 
 
+def copied_folder(repo: str, kind: str = "models") -> str:
+    """What to do by hand with what another machine has fetched. kind: `models` or `datasets`.
+
+    A file alone would not be found: the cache keeps commits beside it, and links to it.
+    """
+    folder = "--".join((kind, *repo.split("/")))
+    return f"copy {folder} of its cache (with its links) into {hub_cache()}"
+
+
 def endpoint() -> str:
     """The hub that is asked: HF_ENDPOINT, else the public one."""
     return (os.environ.get("HF_ENDPOINT") or DEFAULT_ENDPOINT).rstrip("/")
@@ -94,7 +103,7 @@ def download(repo: str, filename: str, revision: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     logger.info("Fetching %s of %s", filename, repo)
-    with short_timeouts():
+    with one_download():
         return Path(
             hf_hub_download(
                 repo,
@@ -152,6 +161,8 @@ def refusal(error: BaseException, repo: str, revision: str) -> str:
         return f"{repo} has no revision {revision!r}"
     if isinstance(said, RepositoryNotFoundError):
         return f"{shown(endpoint())} has no repository {repo}"
+    if _status(said) == 404:
+        return f"{shown(endpoint())} has no such file of {repo} (404): check the name, or the mirror in HF_ENDPOINT"
     if status := _status(said):
         return f"{shown(endpoint())} answered {status}: try again later, or name another mirror in HF_ENDPOINT"
     if "Timeout" in type(said).__name__:
@@ -169,17 +180,39 @@ def _status(error: BaseException) -> int | None:
 
 
 @contextmanager
-def short_timeouts() -> Iterator[None]:
-    """The hub's own default timeout lowered to ours for one download, where the user has not set one."""
+def one_download() -> Iterator[None]:
+    """The hub's own default timeout lowered to ours, where the user has not set one; what its library says of each
+    try (a dozen lines before it gives up) told once, in a line of ours."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_DOWNLOAD_TIMEOUT
     if "HF_HUB_DOWNLOAD_TIMEOUT" not in os.environ:
         constants.HF_HUB_DOWNLOAD_TIMEOUT = int(HUB_TIMEOUT_S)
+    handlers, once = list(logging.getLogger("huggingface_hub").handlers), _Once()
+    for handler in handlers:
+        handler.addFilter(once)
     try:
         yield
     finally:
         constants.HF_HUB_DOWNLOAD_TIMEOUT = before
+        for handler in handlers:
+            handler.removeFilter(once)
+
+
+class _Once(logging.Filter):
+    """Keeps another library's warnings to itself; the first makes one of ours."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._told = False
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno != logging.WARNING:
+            return True
+        if not self._told:
+            self._told = True
+            logger.warning("%s answers with errors, or slowly: trying again.", shown(endpoint()))
+        return False
 
 
 def first_line(error: BaseException) -> str:

@@ -53,10 +53,10 @@ def embed(
 
     chosen, view = resolve_encoder(encoder), open_named(spec)
     options = ExtractOptions(workers=workers, batch_size=batch_size, engine=engine)
-    ensure_weights(chosen)
     if out is not None:
         check_export_folder(out)
     with shown(quiet=quiet) as progress:
+        ensure_weights(chosen, progress)
         found = embed_view(view, chosen, options=options, progress=progress)
         folder = found.folder if out is None else export_view(found, out, group_scope=group_scope(view.source))
     click.echo(

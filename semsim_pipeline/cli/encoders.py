@@ -30,11 +30,13 @@ def fetch(encoder: str, update: bool) -> None:
     Prints size, revision, digest and licence. The revision is recorded under SEMSIM_HOME: from then on the name means
     these weights, and others in their place are refused, until --update.
     """
+    from semsim_pipeline.cli.progress import shown
     from semsim_pipeline.encoders.network import fetched
     from semsim_pipeline.encoders.resolve import resolve_encoder
 
     chosen = resolve_encoder(encoder)
-    found = fetched(chosen, update=update)
+    with shown(quiet=False) as progress:
+        found = fetched(chosen, update=update, progress=progress)
     if found is None:
         click.echo(f"{chosen.name} computes its features and has no weights to fetch.")
         return

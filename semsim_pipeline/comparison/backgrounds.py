@@ -59,7 +59,7 @@ def calibrate(
     columns = view.source.label_columns
     if not columns:
         raise WrongCallError(f"The panel {panel!r} has no labels; a panel is one folder a category.")
-    ensure_weights(encoder)
+    ensure_weights(encoder, progress)
     home = ensure_home(home)
     manifest = usable_manifest(view, encoder, home, progress)
     require_categories(_categories(manifest.path, columns[0]), view.name)

@@ -82,7 +82,7 @@ def score_views(
     options = options or CompareOptions()
     pairs = [(reference, candidate)]
     chosen = [resolve_encoder(encoder) for encoder in encoders]
-    views = _checked(pairs, chosen, options)
+    views = _checked(pairs, chosen, options, progress)
     scoring = _scoring(options, tests=len(chosen))
     found = [each for one in chosen for each in _scored(pairs, views, one, scoring, (options, progress or Silent()))]
     family = as_family([each.comparison for each in found])
@@ -138,7 +138,7 @@ def stream_pairs(
     """
     options = options or CompareOptions()
     chosen = resolve_encoder(encoder)
-    checked = _checked(pairs, [chosen], options)
+    checked = _checked(pairs, [chosen], options, progress)
     scoring = _scoring(options, tests=len(pairs))
     return (each.comparison for each in _scored(pairs, checked, chosen, scoring, (options, progress or Silent())))
 
@@ -150,7 +150,7 @@ def _scoring(options: CompareOptions, tests: int) -> Scoring:
 
 
 def _checked(
-    pairs: Sequence[tuple[str, str]], encoders: Sequence[Encoder], options: CompareOptions
+    pairs: Sequence[tuple[str, str]], encoders: Sequence[Encoder], options: CompareOptions, progress: Progress | None
 ) -> dict[str, DatasetView]:
     """The views by spec, once names, paths and metrics are known to be right and weights to be here (cheap first)."""
     check_metrics(options.metrics)
@@ -159,7 +159,7 @@ def _checked(
         found = open_named(spec, options.home)
         views[spec] = replace(found, view=limited(found.view, options.limit, options.seed))
     for encoder in encoders:
-        ensure_weights(encoder)
+        ensure_weights(encoder, progress)
     return views
 
 

@@ -87,7 +87,7 @@ def verify_published(catalog: Catalog, wanted: Wanted, home: Path, progress: Pro
     jobs = _jobs(catalog, wanted)
     for (alias, dataset), pairs in jobs.items():
         encoder = resolve_encoder(catalog.encoders[alias])
-        ensure_weights(encoder)
+        ensure_weights(encoder, progress)
         whole = open_named(wanted.dataset) if wanted.dataset else catalog.datasets[dataset].view()
         if wanted.limit is not None:
             whole = replace(whole, view=whole.view.limited(wanted.limit))

@@ -26,12 +26,13 @@ from semsim_pipeline.home import cannot_write, downloads_folder
 from semsim_pipeline.hub import (
     DEFAULT_ENDPOINT,
     HUB_TIMEOUT_S,
+    copied_folder,
     failures_of_a_download,
     first_line,
     forbidding,
     hub_cache,
+    one_download,
     remove_cached,
-    short_timeouts,
     stated_digest,
     unreachable,
 )
@@ -93,7 +94,7 @@ class HubDataset:
     def _here(self) -> Fetched:
         held = self.held()
         if held is None:
-            raise MissingFilesError(self._missing("not on this machine yet"))
+            raise self._missing("not on this machine yet")
         return held
 
     def _inner(self) -> parquet.ParquetImages:
@@ -135,7 +136,7 @@ class HubDataset:
         except MissingFilesError as error:
             if held is None:
                 raise
-            progress.say(f"{self.location}: commit {held.commit[:8]}, which is here, is used. {error}")
+            progress.say(f"{self.location}: commit {held.commit[:8]}, which is here, is used ({error.reason}).")
             return
         if held is None or held.commit != commit:
             self._fetch(commit, progress, held)
@@ -162,7 +163,7 @@ class HubDataset:
                 done += sizes[name]
                 progress.update(done=done)
         except failures_of_a_download() as error:
-            raise MissingFilesError(self._missing(self._in_words(error))) from error
+            raise self._missing(self._in_words(error)) from error
         held = Fetched(repo=self.repo, asked=self.revision, commit=commit, folder=str(folder), shards=found.files)
         try:
             self.note.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +185,7 @@ class HubDataset:
     def _shard(self, name: str, commit: str) -> Path:
         from huggingface_hub import hf_hub_download
 
-        with short_timeouts():
+        with one_download():
             return Path(
                 hf_hub_download(
                     self.repo,
@@ -222,19 +223,21 @@ class HubDataset:
         try:
             sha = _api().dataset_info(self.repo, revision=self.revision, timeout=timeout, expand=["sha"]).sha
         except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
-            raise MissingFilesError(self._missing(self._in_words(error))) from error
+            raise self._missing(self._in_words(error)) from error
         except failures_of_a_download() as error:
-            raise UnreachableError(f"{_endpoint()} does not answer for {self.repo}: {first_line(error)}.") from error
+            reason = f"{_endpoint()} does not answer for {self.repo}: {first_line(error)}"
+            raise UnreachableError(f"{reason}.", reason=reason) from error
         if sha is None:
-            raise UnreachableError(f"{_endpoint()} names no commit for {self.location}.")
+            reason = f"{_endpoint()} names no commit for {self.location}"
+            raise UnreachableError(f"{reason}.", reason=reason)
         return sha
 
     def _check_network(self) -> None:
         """Raises UnreachableError where nobody can be asked."""
         if setting := forbidding():
-            raise UnreachableError(self._missing(f"{setting} is set"))
+            raise self._missing(f"{setting} is set", UnreachableError)
         if reason := unreachable(_endpoint()):
-            raise UnreachableError(self._missing(reason))
+            raise self._missing(reason, UnreachableError)
 
     def _in_words(self, error: Exception) -> str:
         from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError
@@ -247,11 +250,12 @@ class HubDataset:
             return f"{self.repo} has no revision {self.revision!r}"
         return first_line(error)
 
-    def _missing(self, reason: str) -> str:
-        return (
+    def _missing(self, reason: str, kind: type[MissingFilesError] = MissingFilesError) -> MissingFilesError:
+        return kind(
             f"huggingface:{self.location} is missing ({reason}). Fetch it with `semsim datasets fetch "
-            f"'huggingface:{self.location}'` on a machine with a network and copy its folder of {hub_cache()} and "
-            f"{self.note}, or name a copy of its Parquet files by their folder."
+            f"'huggingface:{self.location}'` on a machine with a network, {copied_folder(self.repo, 'datasets')} and "
+            f"its note to {self.note}, or name a copy of its Parquet files by their folder.",
+            reason=reason,
         )
 
 

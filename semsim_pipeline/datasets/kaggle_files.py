@@ -11,6 +11,7 @@ from semsim_pipeline.datasets.right_kind import problem_of
 from semsim_pipeline.downloads import MIRROR, OFFLINE, is_offline
 from semsim_pipeline.errors import MissingFilesError, StoreError
 from semsim_pipeline.home import cannot_write
+from semsim_pipeline.hub import first_line
 from semsim_pipeline.progress import Progress
 
 HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images/versions/3"
@@ -101,8 +102,15 @@ def _from_kaggle(progress: Progress, before: str) -> Path:
     try:
         return Path(kagglehub.dataset_download(HANDLE))
     except (*refusals, OSError, ValueError, RuntimeError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0].rstrip(".")
-        raise missing_cifake(f"{before}Kaggle: {said}") from error
+        raise missing_cifake(f"{before}{_in_words(error)}") from error
+
+
+def _in_words(error: Exception) -> str:
+    """One clause. What the client's transport says of a host that it cannot reach is a tower of Python objects."""
+    from requests.exceptions import ConnectionError as NotConnected  # Kaggle's client requires it
+    from requests.exceptions import Timeout
+
+    return "Kaggle cannot be reached" if isinstance(error, NotConnected | Timeout) else f"Kaggle: {first_line(error)}"
 
 
 def _note() -> Path:

@@ -18,6 +18,7 @@ from semsim_pipeline.encoders.preprocess import ResizeSpec
 from semsim_pipeline.encoders.weights import LocalWeights, Weights
 from semsim_pipeline.errors import MissingPathError, WrongCallError
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.progress import Progress
 
 if TYPE_CHECKING:
     import torch
@@ -227,17 +228,18 @@ class Fetched:
     sha256: str
 
 
-def ensure_weights(encoder: Encoder) -> Path | None:
+def ensure_weights(encoder: Encoder, progress: Progress | None = None) -> Path | None:
     """The encoder's weights file on this machine, fetched where it is not; None for an encoder without weights.
 
     Call it before work that asks for fingerprints (which never download). Raises MissingWeightsError.
     """
-    found = fetched(encoder)
+    found = fetched(encoder, progress=progress)
     return None if found is None else found.path
 
 
-def fetched(encoder: Encoder, *, update: bool = False) -> Fetched | None:
+def fetched(encoder: Encoder, *, update: bool = False, progress: Progress | None = None) -> Fetched | None:
     """As `ensure_weights`, with what is known of the file. update: what is published now, whatever was recorded.
+    progress: who is told of a download; the log where it is None.
 
     Raises MissingWeightsError, MissingLibraryError, UnusableWeightsError.
     """
@@ -246,7 +248,7 @@ def fetched(encoder: Encoder, *, update: bool = False) -> Fetched | None:
     with library_of(encoder.name):
         version(encoder.recipe.library)  # a gigabyte for an encoder that cannot run helps nobody
     weights = encoder.weights
-    path = weights.renew(encoder.name) if update else weights.fetch(encoder.name)
+    path = weights.renew(encoder.name, progress) if update else weights.fetch(encoder.name, progress)
     return Fetched(
         path=path, size=path.stat().st_size, revision=weights.revision_of(path), sha256=weights.digest(encoder.name)
     )

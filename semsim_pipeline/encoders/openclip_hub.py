@@ -54,7 +54,7 @@ def _fetched(name: str, repo: str, revision: str) -> Path:
     def missing(reason: str) -> MissingWeightsError:
         return MissingWeightsError(
             f"The description of {name!r} is missing ({reason}): {CONFIG_NAME} of {repo} on Hugging Face. Fetch it "
-            f"with `semsim encoders fetch {name}` on a machine with a network and copy it into {hub.hub_cache()}."
+            f"with `semsim encoders fetch {name}` on a machine with a network and {hub.copied_folder(repo)}."
         )
 
     if reason := hub.why_not_asked(hub.endpoint()):

@@ -18,7 +18,7 @@ from semsim_pipeline.encoders import pins
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
-from semsim_pipeline.progress import Silent
+from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.transfer import Patience
 
 PATIENCE = Patience()
@@ -64,47 +64,47 @@ class UrlWeights:
         """SHA-256 in hex of the file. Raises as `find`."""
         return weights_digest(self.find(name))
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:
         """The file, downloaded where absent; what an interrupted download has brought is kept, and goes on there.
 
         Raises as `find`; MissingWeightsError: offline, unreachable, refused, no space. UnusableWeightsError: other
         bytes from every place that had any, none of them kept.
         """
         if not self.path.is_file():
-            self._download(name, renewing=False)
+            self._download(name, progress or _Logged(), renewing=False)
         path = self.find(name)
         if pins.pinned(self.url) is None:
             pins.keep(self.url, path, filename=self.filename, revision="")
         return path
 
-    def renew(self, name: str) -> Path:
+    def renew(self, name: str, progress: Progress | None = None) -> Path:
         """The file as it is published now, whatever lies there. Raises as `fetch`."""
-        self._download(name, renewing=True)
+        self._download(name, progress or _Logged(), renewing=True)
         pins.forget(self.url)
         return self.fetch(name)
 
     def revision_of(self, path: Path) -> str:  # noqa: ARG002 - a URL has no revision
         return ""
 
-    def _download(self, name: str, *, renewing: bool) -> None:
+    def _download(self, name: str, progress: Progress, *, renewing: bool) -> None:
         """Two processes wait for each other. Raises MissingWeightsError, UnusableWeightsError."""
         places = downloads.places(self.url, self.filename)
         if all(downloads.is_url(place) for place in places) and (setting := hub.forbidding()):
             raise MissingWeightsError(self._missing(name, f"not on this machine, and {setting} is set"))
         lock = self.path.with_name(f".{self.filename}.lock")
         try:
-            with locked(lock, lambda: logger.info("Another process fetches %s; waiting.", self.filename)):
+            with locked(lock, lambda: progress.say(f"Another process fetches {self.filename}; waiting.")):
                 if renewing or not self.path.is_file():
-                    self._from_one_of(places, name)
+                    self._from_one_of(places, name, progress)
         except OSError as error:
             raise MissingWeightsError(self._missing(name, f"{self.path.parent}: {hub.first_line(error)}")) from error
 
-    def _from_one_of(self, places: list[str], name: str) -> None:
+    def _from_one_of(self, places: list[str], name: str, progress: Progress) -> None:
         part = self.path.with_name(f"{self.filename}.part")
         beginning = Beginning(name=self.filename, part=part, note=part.with_name(f".{part.name}.json"), sure=True)
         try:
             bring_from_one_of(
-                places, beginning, _Logged(), PATIENCE,
+                places, beginning, progress, PATIENCE,
                 lambda place, _: self._accept(name, part, place, last=place == places[-1]),
                 # Nobody there is said at once, not after five tries: most machines without the file have no network.
                 why_not=lambda place: hub.why_not_asked(place) if downloads.is_url(place) else None,
@@ -138,7 +138,7 @@ class UrlWeights:
 
 
 class _Logged(Silent):
-    """Weights come in the middle of other work, which has no line for them on the screen."""
+    """For weights that come in the middle of other work, which has no line for them on the screen."""
 
     def say(self, message: str) -> None:
         logger.info(message)

@@ -17,6 +17,7 @@ from semsim_pipeline.encoders.precision import split_precision
 from semsim_pipeline.encoders.url_weights import UrlWeights
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
+from semsim_pipeline.progress import Progress
 
 MAIN = "main"
 
@@ -39,7 +40,7 @@ class PackagedWeights:
             )
         return self.path
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
         """The same as `find`: there is nothing to download."""
         return self.find(name)
 
@@ -47,7 +48,7 @@ class PackagedWeights:
         """SHA-256 in hex of the file, read each time: two milliseconds, and nothing to remember under SEMSIM_HOME."""
         return digest_of_file(self.find(name))
 
-    def renew(self, name: str) -> Path:
+    def renew(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
         """The same as `find`: what ships with the package changes with it."""
         return self.find(name)
 
@@ -72,7 +73,7 @@ class LocalWeights:
             )
         return self.path
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
         """The same as `find`: there is nothing to download."""
         return self.find(name)
 
@@ -80,7 +81,7 @@ class LocalWeights:
         """SHA-256 in hex of the file. Raises as `find`."""
         return weights_digest(self.find(name))
 
-    def renew(self, name: str) -> Path:
+    def renew(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
         """The same as `find`: what the user puts there is what it is."""
         return self.find(name)
 
@@ -117,7 +118,7 @@ class HubWeights:
             raise MissingWeightsError(self._missing(name, "not on this machine"))
         return path
 
-    def fetch(self, name: str) -> Path:
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:
         """The cached file, downloaded where absent; an interrupted download is resumed.
 
         Raises MissingWeightsError: offline, unreachable, refused, no such file, or no space. UnusableWeightsError:
@@ -127,7 +128,9 @@ class HubWeights:
         path = self._cached(name)
         fresh = path is None
         if path is None:
-            path = self._from_hub(name, (pin.filename,) if pin else self.filenames, pin.revision if pin else None)
+            path = self._from_hub(
+                name, (pin.filename,) if pin else self.filenames, pin.revision if pin else None, progress
+            )
         self._check_stated(name, path, fresh=fresh)
         if pin is None:
             pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
@@ -139,12 +142,12 @@ class HubWeights:
         """SHA-256 in hex of the file. Raises as `find`."""
         return weights_digest(self.find(name))
 
-    def renew(self, name: str) -> Path:
+    def renew(self, name: str, progress: Progress | None = None) -> Path:
         """What the hub has now, whatever was recorded; a damaged copy is replaced. Raises as `fetch`."""
         path = self._cached(name, checked=False)
         if path is not None and hub.stated_digest(path) not in {None, weights_digest(path)}:
             hub.remove_cached(path)
-        path = self._from_hub(name, self.filenames, None)
+        path = self._from_hub(name, self.filenames, None, progress)
         self._check_stated(name, path, fresh=True)
         pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
         return path
@@ -162,13 +165,15 @@ class HubWeights:
         found = (hub.cached_file(self.repo, filename, self.revision) for filename in self.filenames)
         return next((path for path in found if path is not None), None)
 
-    def _from_hub(self, name: str, filenames: tuple[str, ...], commit: str | None) -> Path:
+    def _from_hub(self, name: str, filenames: tuple[str, ...], commit: str | None, progress: Progress | None) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         if reason := hub.why_not_asked(hub.endpoint()):
             raise MissingWeightsError(self._missing(name, reason))
         revision = commit or self.revision
         for filename in filenames:
+            if progress is not None:
+                progress.say(f"Fetching {filename} of {self.repo}")  # the hub's library draws a bar in a terminal
             try:
                 return hub.download(self.repo, filename, revision)
             except LocalEntryNotFoundError as error:
@@ -203,8 +208,8 @@ class HubWeights:
     def _missing(self, name: str, reason: str) -> str:
         return (
             f"The weights of {name!r} are missing ({reason}): {self.filenames[0]} of {self.repo} on Hugging Face. "
-            f"Fetch it with `semsim encoders fetch {name}` on a machine with a network and copy it into "
-            f"{hub.hub_cache()}{self._or_named(name)}."
+            f"Fetch it with `semsim encoders fetch {name}` on a machine with a network and "
+            f"{hub.copied_folder(self.repo)}{self._or_named(name)}."
         )
 
     def _or_named(self, name: str) -> str:

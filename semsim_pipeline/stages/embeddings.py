@@ -34,7 +34,7 @@ def embed_dataset(workspace: Workspace, partition: str) -> Outcome:
     name, alias = split_embedding_key(partition)
     view, encoder = workspace.dataset(name), workspace.encoder(alias)
     dataset = current_manifest(workspace, name)
-    ensure_weights(encoder)
+    ensure_weights(encoder, workspace.progress)
     before = read_embedding(workspace.home, partition)
     background = background_for(encoder, workspace.home, workspace.extract, workspace.progress)
     embeddings = EmbeddingSet.at(workspace.home, embedding_key(encoder))

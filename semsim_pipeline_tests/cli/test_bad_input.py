@@ -140,7 +140,7 @@ def test_missing_weights_are_said_before_any_work(
         which = ["--encoder", "classical", *which]  # the first one is there, and does no work either
     ran = semsim(*(each.format(a=stripes) for each in command), *which)
     assert ran.code == 1
-    for word in ("safetensors", "HF_HUB_OFFLINE", "`semsim encoders fetch clip-vit-b-32`", "copy it into"):
+    for word in ("safetensors", "HF_HUB_OFFLINE", "`semsim encoders fetch clip-vit-b-32`", "copy models--"):
         assert word in ran.one_line()
     assert not (new_home / "embeddings").exists()
     assert not (new_home / "datasets").exists()

@@ -119,6 +119,15 @@ def test_kaggle_s_refusals_are_one_line(own_home: Path, monkeypatch: pytest.Monk
     assert "\n" not in str(raised.value)
 
 
+def test_a_machine_without_a_network_is_told_so(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from requests.exceptions import ConnectionError as NotConnected
+
+    words = "HTTPSConnectionPool(host='api.kaggle.com', port=443): Max retries exceeded with url: /v1/datasets"
+    installed(monkeypatch, Client(NotConnected(words)))
+    with pytest.raises(MissingFilesError, match=r"CIFAKE is missing \(Kaggle cannot be reached\)\. Fetch it with"):
+        fetch(open_source("cifake"), Silent())
+
+
 @pytest.mark.parametrize("kind", ["folder", "server"])
 def test_a_mirror_is_enough(own_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     installed(monkeypatch, None)

@@ -22,30 +22,13 @@ from semsim_pipeline.errors import (
 )
 from semsim_pipeline.progress import Silent
 from semsim_pipeline.transfer import Patience
+from semsim_pipeline_tests.heard import Heard
 from semsim_pipeline_tests.servers import Fault, FileServer
 
 CONTENT = np.random.default_rng(1).bytes(600_000)
 SHA256 = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 MD5 = f"md5:{hashlib.md5(CONTENT).hexdigest()}"
 QUICK = Patience(connect_s=1, read_s=0.4, slow_s=0.4, slow_bytes=200_000, tries=3, pause_s=0.01, longest_pause_s=0.02)
-
-
-class Heard(Silent):
-    """What was told, and a way to do something at the first bytes."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.stages: list[tuple[str, int | None]] = []
-        self.done: list[int] = []
-
-    def start(self, stage: str, total: int | None) -> None:
-        self.stages.append((stage, total))
-
-    def update(self, *, done: int, failed: int = 0, new: int = 0) -> None:
-        self.done.append(done)
-
-    def say(self, message: str) -> None:
-        self.lines.append(message)
 
 
 @pytest.fixture(autouse=True)

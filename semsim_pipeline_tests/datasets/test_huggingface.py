@@ -24,6 +24,7 @@ from semsim_pipeline.errors import (
 )
 from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.datasets.conftest import jpeg
+from semsim_pipeline_tests.heard import Heard
 from semsim_pipeline_tests.published_sets import hub_parquet
 from semsim_pipeline_tests.servers import Fault, Hub, served_hub
 
@@ -84,8 +85,9 @@ def test_the_commit_is_written_down_and_used_without_a_network(hub: Hub, monkeyp
     assert source.stamp_here() == source.stamp().digest == commit
     asked = len(hub.requests)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    again = opened("huggingface:org/pets[label=dog]")
-    fetch(again, Silent())  # says that the commit which is here is used
+    again, said = opened("huggingface:org/pets[label=dog]"), Heard()
+    fetch(again, said)
+    assert said.lines == [f"org/pets: commit {commit[:8]}, which is here, is used (HF_HUB_OFFLINE is set)."]
     assert len(list(open_view("huggingface:org/pets[label=dog]").select())) == 6
     assert len(hub.requests) == asked
 

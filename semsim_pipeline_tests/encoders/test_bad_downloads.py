@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -36,6 +38,7 @@ QUICK = Patience(connect_s=1, read_s=0.4, slow_s=0.4, slow_bytes=200_000, tries=
         (Fault(status=403, headers={"X-Error-Code": "GatedRepo"}), "`hf auth login`"),
         (Fault(status=403), "gated or private"),
         (Fault(status=401), "gated or private"),
+        (Fault(status=404), "has no such file of org/net (404)"),
         (Fault(status=500), "answered 500: try again later"),
         (Fault(status=503), "HF_ENDPOINT"),
     ],
@@ -60,6 +63,24 @@ def test_a_hub_that_never_answers(hub: Hub, tmp_path: Path, monkeypatch: pytest.
         SOURCE.fetch("net")
     one_line(raised.value)
     assert weights_in(tmp_path) == []
+
+
+def test_a_hub_that_breaks_off_is_told_of_once(
+    hub: Hub, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _impatient(monkeypatch)
+    hub.publish("org/net", "a.safetensors", CONTENT)
+    printed = io.StringIO()
+    handlers = [each for each in logging.getLogger("huggingface_hub").handlers if type(each) is logging.StreamHandler]
+    for handler in handlers:
+        monkeypatch.setattr(handler, "stream", printed)
+    hub.fail(Fault(drop_after=10_000), times=3)
+    assert SOURCE.fetch("net").read_bytes() == CONTENT
+    assert handlers
+    assert printed.getvalue() == ""
+    assert all(each.filters == [] for each in handlers)
+    warnings = [record.getMessage() for record in caplog.records if record.name.startswith("semsim_pipeline")]
+    assert warnings == [f"{hub.url} answers with errors, or slowly: trying again."]
 
 
 def test_a_slow_hub_is_waited_for(hub: Hub) -> None:

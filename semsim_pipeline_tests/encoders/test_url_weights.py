@@ -19,6 +19,7 @@ from semsim_pipeline.encoders.url_weights import UrlWeights
 from semsim_pipeline.errors import MissingWeightsError, UnusableWeightsError
 from semsim_pipeline.transfer import Patience
 from semsim_pipeline_tests.encoders.conftest import one_line, weights_in
+from semsim_pipeline_tests.heard import Heard
 from semsim_pipeline_tests.servers import Fault, FileServer
 
 CONTENT = bytes(range(256)) * 1_000
@@ -61,7 +62,12 @@ def test_a_url_is_fetched_once_and_recorded(files: FileServer, monkeypatch: pyte
 def test_a_url_that_breaks_is_resumed(files: FileServer) -> None:
     weights = _behind(files)
     files.fail(Fault(drop_after=100_000), times=2)
-    assert weights.fetch("net").read_bytes() == CONTENT
+    said = Heard()
+    assert weights.fetch("net", said).read_bytes() == CONTENT
+    assert said.lines[0].startswith(f"Fetching {weights.filename} (")
+    assert sum("trying again" in line for line in said.lines) == 2
+    assert said.stages[0] == ("download", len(CONTENT))
+    assert said.done[-1] == len(CONTENT)
     assert [request.span for request in files.asked("GET")] == [None, "bytes=100000-", "bytes=200000-"]
 
 

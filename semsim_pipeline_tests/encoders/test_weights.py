@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import MissingWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
+from semsim_pipeline_tests.heard import Heard
 from semsim_pipeline_tests.servers import Fault, Hub
 
 SOURCE = HubWeights(repo="org/net", filenames=("a.safetensors", "a.bin"), local_spelling="timm:net//a")
@@ -46,6 +49,31 @@ def test_fetched_once_then_found_without_the_hub(hub: Hub, monkeypatch: pytest.M
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     assert SOURCE.find("net") == SOURCE.fetch("net") == path
     assert len(hub.requests) == asked
+
+
+def test_what_another_machine_fetched_is_found_where_the_instruction_puts_it(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.publish("org/net", "a.safetensors", b"weights")
+    SOURCE.fetch("net")
+    there = Path(os.environ["HF_HUB_CACHE"])
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "here"))
+    monkeypatch.setenv("SEMSIM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(MissingWeightsError) as raised:
+        SOURCE.find("net")
+    told = re.search(r"copy (\S+) of its cache \(with its links\) into (\S+?)[,.]", str(raised.value))
+    assert told is not None
+    shutil.copytree(there / told[1], Path(told[2]) / told[1], symlinks=True)
+    assert SOURCE.fetch("net").read_bytes() == b"weights"
+
+
+def test_a_download_is_announced(hub: Hub) -> None:
+    hub.publish("org/net", "a.safetensors", b"weights")
+    said = Heard()
+    SOURCE.fetch("net", said)
+    SOURCE.fetch("net", said)  # from the cache
+    assert said.lines == ["Fetching a.safetensors of org/net"]
 
 
 def test_the_second_format_is_taken_where_there_is_no_first(hub: Hub) -> None:
