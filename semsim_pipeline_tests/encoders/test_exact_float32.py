@@ -238,10 +238,14 @@ def built(checkpoint: Path, monkeypatch: pytest.MonkeyPatch, *, drift: float = 0
 
 
 @pytest.mark.skipif("__import__('torch').cuda.is_available()", reason="the fast way is of CPUs")
-@pytest.mark.parametrize(("drift", "then"), [(0.0, ["medium", "medium"]), (1.0, ["highest"])])
+@pytest.mark.parametrize(("drift", "rows"), [(0.0, "medium"), (1.0, "highest")])
 def test_the_plain_trial_and_all_rows_are_exact(
-    drift: float, then: list[str], timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+    drift: float, rows: str, timm_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import torch
+
+    from semsim_pipeline.encoders.on_cpu.layers import can_pack
+
     medium()
     before = everything()
     # On a processor with AMX the real `medium` would leave convolutions in bfloat16 behind: it is only recorded.
@@ -249,8 +253,9 @@ def test_the_plain_trial_and_all_rows_are_exact(
     monkeypatch.setattr(ExactFloat32, "_multiply", lambda self: met.append("highest" if self._strict else "medium"))
     runtime, recorded = built(timm_checkpoint, monkeypatch, drift=drift)
     runtime.encode(np.zeros((1, 160, 160, 3), np.uint8))
-    # The plain trial, the fast one, where that passed the one of the rearranged network, and the rows.
-    assert met == ["highest", "medium", *then]
+    # A processor on which networks are rearranged tries that too, where the fast trial passed.
+    rearranged = [rows] if rows == "medium" and can_pack(torch.float32) else []
+    assert met == ["highest", "medium", *rearranged, rows]
     assert len(recorded.found) == len(met)
     assert all(found["allow_tf32"] is False for found in recorded.found)
     assert everything() == before

@@ -28,18 +28,27 @@ def can_pack(dtype: torch.dtype) -> bool:
     """Whether oneDNN multiplies at `dtype` here at full speed and lets weights be laid out for it beforehand.
 
     float32: whether torch would have asked oneDNN at all is for the caller to know. False where torch is too old
-    (before 2.10) to tell the processor's instructions.
+    (before 2.10) to tell the processor's instructions. On Zen 3, without these instructions, ViT-B/32 gains 8 % and
+    other networks nothing that can be told from noise: it is left as it is.
     """
-    operations = torch.ops.mkldnn
-    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        return False
-    if not (hasattr(operations, "_reorder_linear_weight") and hasattr(operations, "_linear_pointwise")):
-        return False
+    return has_packing(dtype) and all(_processor().get(each) for each in INSTRUCTIONS)
+
+
+def has_packing(dtype: torch.dtype) -> bool:
+    """Whether the layers below compute at `dtype` at all on this x86 processor, fast or not."""
+    operations, found = torch.ops.mkldnn, _processor()
+    return (
+        torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
+        and hasattr(operations, "_reorder_linear_weight")
+        and hasattr(operations, "_linear_pointwise")
+        and found.get("architecture") == "x86_64"
+        and (dtype != torch.bfloat16 or bool(found.get("avx512_bf16") or found.get("amx_bf16")))
+    )
+
+
+def _processor() -> dict[str, Any]:
     ask = getattr(torch.cpu, "get_capabilities", None)
-    found = ask() if ask is not None else {}
-    if dtype == torch.bfloat16 and not (found.get("avx512_bf16") or found.get("amx_bf16")):
-        return False
-    return all(found.get(each) for each in INSTRUCTIONS)
+    return ask() if ask is not None else {}
 
 
 class PackedLinear(nn.Module):

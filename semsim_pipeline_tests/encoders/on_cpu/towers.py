@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from semsim_pipeline.encoders.on_cpu.layers import can_pack
+from semsim_pipeline.encoders.on_cpu.layers import has_packing
 
-rearranged_here = pytest.mark.skipif(not can_pack(torch.float32), reason="networks are not rearranged on this CPU")
-in_bfloat16 = pytest.mark.skipif(not can_pack(torch.bfloat16), reason="this CPU has no bfloat16")
+rearranged_here = pytest.mark.skipif(not has_packing(torch.float32), reason="oneDNN does not lay out weights here")
+in_bfloat16 = pytest.mark.skipif(not has_packing(torch.bfloat16), reason="this CPU has no bfloat16")
 DTYPES = [torch.float32, pytest.param(torch.bfloat16, marks=in_bfloat16)]
 TOLERANCES = {torch.float32: 1e-5, torch.bfloat16: 2e-2}
 
