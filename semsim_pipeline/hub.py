@@ -161,10 +161,9 @@ def refusal(error: BaseException, repo: str, revision: str) -> str:
         return f"{repo} has no revision {revision!r}"
     if isinstance(said, RepositoryNotFoundError):
         return f"{shown(endpoint())} has no repository {repo}"
-    if _status(said) == 404:
-        return f"{shown(endpoint())} has no such file of {repo} (404): check the name, or the mirror in HF_ENDPOINT"
     if status := _status(said):
-        return f"{shown(endpoint())} answered {status}: try again later, or name another mirror in HF_ENDPOINT"
+        answered = f"has no such file of {repo} (404)" if status == 404 else f"answered {status}: try again later"
+        return f"{shown(endpoint())} {answered}, or name another mirror in HF_ENDPOINT"
     if "Timeout" in type(said).__name__:
         return f"{shown(endpoint())} does not answer in time: try again later, or name another mirror in HF_ENDPOINT"
     return first_line(said)

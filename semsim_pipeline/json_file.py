@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
-from semsim_pipeline.store.writer import write_text
+from semsim_pipeline.home import cannot_write
+from semsim_pipeline.whole_file import whole_file
 
 
 def read_json(path: Path) -> dict[str, object] | None:
@@ -23,5 +24,14 @@ def read_json(path: Path) -> dict[str, object] | None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Replace a JSON file as a whole; never NaN or Infinity. Raises StoreError."""
-    write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+    """Replace a JSON file as a whole: a reader sees the old one or the new. Its folder is made where it is missing.
+
+    Floats keep all their digits. Raises StoreError (no space, no permission); ValueError on NaN or infinity.
+    """
+    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path.parent, lambda: path.name) as file:
+            file.write(text.encode())
+    except OSError as error:
+        raise StoreError(cannot_write(path, error)) from error

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from semsim_pipeline.catalog.load import PACKAGED, catalog_path, catalog_text, load_catalog, parse
 from semsim_pipeline.catalog.records import Catalog
 from semsim_pipeline.errors import CatalogError, StoreError
-from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.store.locks import locked
 
 KeyKind = Literal["datasets", "embeddings", "pairs", "comparisons"]

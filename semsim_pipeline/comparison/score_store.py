@@ -12,9 +12,9 @@ from semsim_pipeline.comparison.results import Comparison
 from semsim_pipeline.comparison.stored import from_record, to_record
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.metrics.score_card import SCORE_VERSION
 from semsim_pipeline.records import Background
-from semsim_pipeline.store.json_file import read_json, write_json
 
 if TYPE_CHECKING:
     from semsim_pipeline.comparison.assess import EncoderIdentity

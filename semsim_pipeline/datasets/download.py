@@ -63,10 +63,11 @@ def version_now(wanted: Published) -> Version:
         try:
             return _look(place)
         except BrokenError as error:
-            raise UnreachableError(f"{shown(place)} does not answer at present: {error}.") from error
+            reason = f"{shown(place)} does not answer at present: {error}"
+            raise UnreachableError(f"{reason}.", reason=reason) from error
         except RefusedError as error:
             said.append(f"{shown(place)}: {error}")
-    raise MissingFilesError(missing(wanted, "; ".join(said)))
+    raise missing(wanted, "; ".join(said))
 
 
 def _is_current(wanted: Published, held: Receipt, progress: Progress) -> bool:
@@ -75,7 +76,7 @@ def _is_current(wanted: Published, held: Receipt, progress: Progress) -> bool:
     try:
         now = version_now(wanted)
     except MissingFilesError as error:
-        progress.say(f"{wanted.name}: the copy on this machine is used. {error}")
+        progress.say(f"{wanted.name}: the copy on this machine is used ({error.reason}).")
         return True
     if held.origin == "" and now.size == held.size:  # put there by hand: from now on it is this version
         keep(wanted, replace(held, origin=places(wanted)[-1], version=now))
@@ -122,7 +123,7 @@ def _fetch(wanted: Published, progress: Progress, patience: Patience, *, renewin
                 f"{wanted.name} has changed where it is published, and the new version could not be fetched "
                 f"({nowhere}). The copy from before is still at {wanted.path}; try again with `{wanted.fetch}`."
             ) from nowhere
-        raise MissingFilesError(missing(wanted, str(nowhere))) from nowhere
+        raise missing(wanted, str(nowhere)) from nowhere
 
 
 def _problem_of(wanted: Published, found: Path) -> str | None:

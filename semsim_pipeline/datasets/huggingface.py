@@ -18,11 +18,10 @@ from typing import TYPE_CHECKING
 from semsim_pipeline.datasets import parquet
 from semsim_pipeline.datasets.base import SOURCES, Reader, SourceKind, check_options
 from semsim_pipeline.datasets.hub_shards import shards_of_card
-from semsim_pipeline.datasets.published import write_json
 from semsim_pipeline.datasets.stamp import Stamp
-from semsim_pipeline.errors import MissingFilesError, StoreError, UnreachableError, WrongCallError, WrongChecksumError
+from semsim_pipeline.errors import MissingFilesError, UnreachableError, WrongCallError, WrongChecksumError
 from semsim_pipeline.fingerprint import digest_of, digest_of_file
-from semsim_pipeline.home import cannot_write, downloads_folder
+from semsim_pipeline.home import downloads_folder
 from semsim_pipeline.hub import (
     DEFAULT_ENDPOINT,
     HUB_TIMEOUT_S,
@@ -36,6 +35,7 @@ from semsim_pipeline.hub import (
     stated_digest,
     unreachable,
 )
+from semsim_pipeline.json_file import write_json
 from semsim_pipeline.progress import Progress
 from semsim_pipeline.records import ItemRef
 
@@ -165,11 +165,7 @@ class HubDataset:
         except failures_of_a_download() as error:
             raise self._missing(self._in_words(error)) from error
         held = Fetched(repo=self.repo, asked=self.revision, commit=commit, folder=str(folder), shards=found.files)
-        try:
-            self.note.parent.mkdir(parents=True, exist_ok=True)
-            write_json(self.note, asdict(held))
-        except OSError as error:
-            raise StoreError(cannot_write(self.note.parent, error)) from error
+        write_json(self.note, asdict(held))
 
     def _listing(self, commit: str) -> tuple[dict[str, int], Mapping[str, object]]:
         """Files with their sizes in bytes, and the card's data."""

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from semsim_pipeline.datasets.download import download
-from semsim_pipeline.datasets.published import Published, places, write_json
+from semsim_pipeline.datasets.published import Published, places
 from semsim_pipeline.datasets.right_kind import problem_of
 from semsim_pipeline.downloads import MIRROR, OFFLINE, is_offline
 from semsim_pipeline.errors import MissingFilesError, StoreError
 from semsim_pipeline.home import cannot_write
 from semsim_pipeline.hub import first_line
+from semsim_pipeline.json_file import write_json
 from semsim_pipeline.progress import Progress
 
 HANDLE = "birdy654/cifake-real-and-ai-generated-synthetic-images/versions/3"
@@ -59,10 +60,9 @@ def fetch_cifake(progress: Progress) -> None:
     folder = _from_kaggle(progress, reason)
     try:
         file.unlink(missing_ok=True)  # a zip that is not whole; nobody would ask for it any more
-        _note().parent.mkdir(parents=True, exist_ok=True)
-        write_json(_note(), str(folder))
     except OSError as error:
-        raise StoreError(cannot_write(_note().parent, error)) from error
+        raise StoreError(cannot_write(file, error)) from error
+    write_json(_note(), str(folder))
 
 
 def missing_cifake(reason: str = "not on this machine yet") -> MissingFilesError:

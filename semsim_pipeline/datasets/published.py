@@ -9,6 +9,7 @@ from pathlib import Path
 from semsim_pipeline import downloads
 from semsim_pipeline.errors import MissingFilesError
 from semsim_pipeline.home import downloads_folder
+from semsim_pipeline.json_file import write_json
 from semsim_pipeline.transfer import Version
 
 
@@ -49,7 +50,7 @@ class Receipt:
 def find(wanted: Published) -> Path:
     """The file, without a network. Raises MissingFilesError with what to do where it is not here."""
     if receipt_of(wanted) is None:
-        raise MissingFilesError(missing(wanted, "not on this machine yet"))
+        raise missing(wanted, "not on this machine yet")
     return wanted.path
 
 
@@ -64,7 +65,7 @@ def receipt_of(wanted: Published) -> Receipt | None:
 
 
 def keep(wanted: Published, receipt: Receipt) -> None:
-    """Write the receipt. Raises OSError."""
+    """Write the receipt. Raises StoreError."""
     write_json(wanted.path.parent / "receipt.json", asdict(receipt))
 
 
@@ -73,16 +74,10 @@ def places(wanted: Published) -> list[str]:
     return downloads.places(wanted.url, wanted.name)
 
 
-def missing(wanted: Published, reason: str) -> str:
+def missing(wanted: Published, reason: str) -> MissingFilesError:
     """One line for a file that is not here: which, why, and the three ways to get it."""
-    return (
+    return MissingFilesError(
         f"{wanted.name} is missing ({reason}). Fetch it with `{wanted.fetch}`, put it at {wanted.path}, or "
-        f"{wanted.instead}."
+        f"{wanted.instead}.",
+        reason=reason,
     )
-
-
-def write_json(path: Path, value: dict[str, object] | str) -> None:
-    """Replace a small file as a whole. Raises OSError."""
-    temporary = path.with_name(f".tmp-{path.name}")
-    temporary.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    temporary.replace(path)

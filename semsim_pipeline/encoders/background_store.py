@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from semsim_pipeline.encoders.atomic_json import write_json
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.json_file import write_json
 from semsim_pipeline.records import Background
 
 ID_LENGTH = 12

@@ -6,10 +6,10 @@ import json
 import logging
 from pathlib import Path
 
-from semsim_pipeline.encoders.atomic_json import write_json
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import digest_of_file
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.json_file import write_json
 
 logger = logging.getLogger(__name__)
 

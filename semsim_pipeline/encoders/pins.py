@@ -16,10 +16,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from semsim_pipeline.encoders.atomic_json import write_json
 from semsim_pipeline.encoders.digests import weights_digest
 from semsim_pipeline.errors import StoreError, UnusableWeightsError
 from semsim_pipeline.home import ensure_home, semsim_home
+from semsim_pipeline.json_file import write_json
 
 FILE = "weights.json"
 DIGITS_SHOWN = 12

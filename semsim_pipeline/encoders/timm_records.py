@@ -10,9 +10,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from semsim_pipeline.encoders.atomic_json import write_json
 from semsim_pipeline.errors import StoreError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.home import ensure_home
+from semsim_pipeline.json_file import write_json
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from pathlib import Path
 
 from semsim_pipeline.comparison.classes_json import Json
 from semsim_pipeline.errors import StoreError
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.stages.checks.records import CheckResult
 from semsim_pipeline.stages.workspace import Workspace
-from semsim_pipeline.store.json_file import read_json, write_json
 from semsim_pipeline.store.locks import locked
 
 URL = "SEMSIM_WEBHOOK_URL"

@@ -15,9 +15,9 @@ from pathlib import Path
 from semsim_pipeline.catalog import Pair
 from semsim_pipeline.errors import SemsimError, StoreError
 from semsim_pipeline.fingerprint import digest_of
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.stages.outcome import Failure, Outcome, Stage
 from semsim_pipeline.stages.workspace import Workspace
-from semsim_pipeline.store.json_file import read_json, write_json
 
 WORK_ERRORS = (SemsimError, OSError, MemoryError)
 """What one partition may fail with while the others go on; anything else is a fault of ours."""

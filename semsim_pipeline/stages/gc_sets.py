@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semsim_pipeline.errors import StoreError
+from semsim_pipeline.json_file import read_json
 from semsim_pipeline.stages.references import LiveImages, Policy, References
 from semsim_pipeline.store.audit import AUDIT
 from semsim_pipeline.store.embedding_set import EmbeddingSet
-from semsim_pipeline.store.json_file import read_json
 from semsim_pipeline.store.parts import MANIFEST, Part
 from semsim_pipeline.store.reader import read
 from semsim_pipeline.store.schema import SetKey

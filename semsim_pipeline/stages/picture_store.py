@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import overload
 
 from semsim_pipeline.errors import StoreError
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.plots.base import Picture
-from semsim_pipeline.store.json_file import read_json, write_json
 from semsim_pipeline.store.writer import atomic_file
 
 INDEX = "pictures.json"

@@ -12,6 +12,7 @@ from semsim_pipeline.catalog import Comparison
 from semsim_pipeline.comparison.published import beside
 from semsim_pipeline.comparison.score_store import StoredScore, find_result
 from semsim_pipeline.fingerprint import Plain, digest_of
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.stages.failures import Failures
 from semsim_pipeline.stages.matrix import (
     ScoredComparison,
@@ -27,7 +28,6 @@ from semsim_pipeline.stages.pictures import pictures_folder, pictures_version, s
 from semsim_pipeline.stages.score_store import events_of
 from semsim_pipeline.stages.state import read_embedding
 from semsim_pipeline.stages.workspace import Workspace, known
-from semsim_pipeline.store.json_file import read_json, write_json
 
 if TYPE_CHECKING:
     from semsim_pipeline.plots.base import Picture

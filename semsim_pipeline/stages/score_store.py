@@ -9,7 +9,7 @@ from pathlib import Path
 
 from semsim_pipeline.comparison.score_store import StoredScore, find_result, result_file
 from semsim_pipeline.errors import StoreError
-from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.store.locks import locked
 
 DAMAGED = ".damaged"

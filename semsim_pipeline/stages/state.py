@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
-from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.store.manifest import ManifestRef
 from semsim_pipeline.store.schema import SetKey
 

@@ -14,6 +14,7 @@ from semsim_pipeline.encoders.background_store import ACTIVE, read_calibration
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.extract.hashes import image_hashes
 from semsim_pipeline.extract.plan import count_embedded
+from semsim_pipeline.json_file import read_json
 from semsim_pipeline.progress import Progress, Silent
 from semsim_pipeline.stages.matrix import TABLE
 from semsim_pipeline.stages.picture_store import INDEX, read_pictures
@@ -22,7 +23,6 @@ from semsim_pipeline.stages.score_store import DAMAGED, events_of, named_version
 from semsim_pipeline.stages.state import dataset_file, embedding_file, read_dataset, read_embedding
 from semsim_pipeline.stages.verify_sets import Fault, faults_of_set
 from semsim_pipeline.store.embedding_set import EmbeddingSet
-from semsim_pipeline.store.json_file import read_json
 from semsim_pipeline.store.locks import held, locked
 from semsim_pipeline.store.manifest import INDEX_NAME, read_again, read_batches
 from semsim_pipeline.store.reader import digests

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semsim_pipeline.errors import StoreError
-from semsim_pipeline.store.json_file import read_json, write_json
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.store.parts import Part, inspect_part
 from semsim_pipeline.store.reader import row_groups
 

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from semsim_pipeline.datasets import cifake
-from semsim_pipeline.encoders.atomic_json import write_json
 from semsim_pipeline.encoders.mini import ARCH
 from semsim_pipeline.encoders.mini_network import MEAN, STD, build_mini
 from semsim_pipeline.errors import SemsimError, UnknownNameError, WrongCallError, did_you_mean
 from semsim_pipeline.fingerprint import digest_of, digest_of_file
+from semsim_pipeline.json_file import write_json
 from semsim_pipeline.training.export import folded_state, write_weights
 from semsim_pipeline.training.images import Divided, Pictures, divide
 from semsim_pipeline.training.recipe import Augmentation, Recipe

@@ -11,10 +11,10 @@ import numpy as np
 
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.stages.state import EmbeddingState
 from semsim_pipeline.store.audit import PartAudit
 from semsim_pipeline.store.embedding_set import EmbeddingSet
-from semsim_pipeline.store.json_file import read_json, write_json
 from semsim_pipeline.store.manifest import readable
 from semsim_pipeline.store.reader import row_groups
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain, digest_of
+from semsim_pipeline.json_file import read_json, write_json
 from semsim_pipeline.stages.checks.records import CheckResult, facts_of
 from semsim_pipeline.stages.outcome import Stage
-from semsim_pipeline.store.json_file import read_json, write_json
 
 CHECKS_VERSION = 1
 """Raised when a gate would find something else, or say it in other words."""

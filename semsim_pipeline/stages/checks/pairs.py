@@ -12,11 +12,11 @@ from semsim_pipeline.comparison.results import Comparison as Score
 from semsim_pipeline.comparison.score_store import StoredScore, find_result, result_file
 from semsim_pipeline.errors import StoreError
 from semsim_pipeline.fingerprint import Plain
+from semsim_pipeline.json_file import read_json
 from semsim_pipeline.stages.checks.kept import kept
 from semsim_pipeline.stages.checks.records import CheckFacts, CheckResult, facts_of
 from semsim_pipeline.stages.score_store import current_score, pair_file
 from semsim_pipeline.stages.workspace import Workspace, known
-from semsim_pipeline.store.json_file import read_json
 
 CAUTIONS: dict[str, tuple[Kind, str]] = {
     "no_confound": ("confound", "The files' size, shape, format and compression do not separate the sides"),
