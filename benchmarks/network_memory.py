@@ -162,8 +162,8 @@ def draw(found: dict[str, Any], file: Path) -> None:
         axes.plot(row["n"], row["peak_main_mib"], "o", color=colour, ms=4, label=label)
     axes.axhline(found["target_peak_mib"], color="black", lw=0.8, ls="--", label="target: 1.2 GB")
     axes.set(xlabel="images embedded", ylabel="resident memory, MiB", ylim=(0, None))
-    blocks = f" (first {found['layers']} of its blocks)" if found["layers"] else ""
-    axes.set_title(f"embed_view, {found['arch']}{blocks}: resident memory, dot: high-water mark", fontsize=10)
+    blocks = f", {found['layers']} of its blocks" if found["layers"] else ""
+    axes.set_title(f"embed_view, {found['arch']}{blocks}: resident memory (dot: its peak)", fontsize=10)
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)
     plot._write(figure, file)
