@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
 
 DOWNLOADS = "downloads"
+SHARED = Path("..", "..", DOWNLOADS)
 
 
 def semsim_home() -> Path:
@@ -27,23 +29,21 @@ def semsim_home() -> Path:
 def downloads_folder() -> Path:
     """Where files are kept that were fetched whole; not created here.
 
-    Of the home; a home that links to another's (an experiment's) uses those, whether they are there yet or not.
+    Of the home; one that `share_downloads` was called for uses those of the other, whether they are there yet or not.
     """
-    folder = semsim_home() / DOWNLOADS
-    return folder.resolve() if folder.is_symlink() else folder
+    home = semsim_home()
+    folder = home / DOWNLOADS
+    shared = folder.is_symlink() and folder.readlink() == SHARED
+    return home.resolve().parents[1] / DOWNLOADS if shared else folder
 
 
-def share_downloads(home: Path, lender: Path) -> None:
-    """Let `home` use what `lender` has fetched, and fetch for both; one that has downloads of its own keeps them.
+def share_downloads(home: Path) -> None:
+    """Let `home` use what the home two folders above it has fetched, and fetch for both.
 
-    Raises StoreError.
+    One that has downloads of its own keeps them, and so does one on a disk without links.
     """
-    link = home / DOWNLOADS
-    try:
-        if not (link.exists() or link.is_symlink()):
-            link.symlink_to(os.path.relpath(lender.resolve() / DOWNLOADS, home.resolve()), target_is_directory=True)
-    except OSError as error:
-        raise StoreError(cannot_write(link, error)) from error
+    with suppress(OSError):  # there already, or not to be had
+        (home / DOWNLOADS).symlink_to(SHARED, target_is_directory=True)
 
 
 def ensure_home(home: Path | None = None) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,9 @@ from semsim_pipeline.addresses import shown, without_secrets
 DEFAULT_ENDPOINT = "https://huggingface.co"
 HUB_TIMEOUT_S = 10.0
 """For the hub's first answer; a machine without a network then fails in seconds, not minutes."""
+
+FAILED_TRY = re.compile("Error while downloading|thrown while requesting|Retrying in|Rate limited")
+"""In the words of the hub's library, before it tries again; its other warnings are about something else."""
 
 logger = logging.getLogger(__name__)
 
@@ -162,8 +166,8 @@ def refusal(error: BaseException, repo: str, revision: str) -> str:
     if isinstance(said, RepositoryNotFoundError):
         return f"{shown(endpoint())} has no repository {repo}"
     if status := _status(said):
-        answered = f"has no such file of {repo} (404)" if status == 404 else f"answered {status}: try again later"
-        return f"{shown(endpoint())} {answered}, or name another mirror in HF_ENDPOINT"
+        answered = f"has no such file of {repo} (404):" if status == 404 else f"answered {status}: try again later, or"
+        return f"{shown(endpoint())} {answered} name another mirror in HF_ENDPOINT"
     if "Timeout" in type(said).__name__:
         return f"{shown(endpoint())} does not answer in time: try again later, or name another mirror in HF_ENDPOINT"
     return first_line(said)
@@ -180,8 +184,8 @@ def _status(error: BaseException) -> int | None:
 
 @contextmanager
 def one_download() -> Iterator[None]:
-    """The hub's own default timeout lowered to ours, where the user has not set one; what its library says of each
-    try (a dozen lines before it gives up) told once, in a line of ours."""
+    """The hub's own default timeout lowered to ours, where the user has not set one; what its library prints of each
+    try that fails (a dozen lines before it gives up) told once, in a line of ours."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_DOWNLOAD_TIMEOUT
@@ -199,14 +203,14 @@ def one_download() -> Iterator[None]:
 
 
 class _Once(logging.Filter):
-    """Keeps another library's warnings to itself; the first makes one of ours."""
+    """Holds back what the hub's library says of tries that failed; the first makes a line of ours."""
 
     def __init__(self) -> None:
         super().__init__()
         self._told = False
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if record.levelno != logging.WARNING:
+        if not record.name.startswith("huggingface_hub") or not FAILED_TRY.search(record.getMessage()):
             return True
         if not self._told:
             self._told = True

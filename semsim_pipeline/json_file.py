@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from semsim_pipeline.errors import StoreError
@@ -23,15 +24,19 @@ def read_json(path: Path) -> dict[str, object] | None:
     return found
 
 
-def write_json(path: Path, value: object) -> None:
+def write_json(path: Path, value: object, *, sort_keys: bool = False) -> None:
     """Replace a JSON file as a whole: a reader sees the old one or the new. Its folder is made where it is missing.
 
     Floats keep all their digits. Raises StoreError (no space, no permission); ValueError on NaN or infinity.
     """
-    text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    dumped = partial(json.dumps, value, indent=1, allow_nan=False, sort_keys=sort_keys)
+    try:
+        content = dumped(ensure_ascii=False).encode()
+    except UnicodeEncodeError:  # a path that is no UTF-8
+        content = dumped().encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path.parent, lambda: path.name) as file:
-            file.write(text.encode())
+            file.write(content + b"\n")
     except OSError as error:
         raise StoreError(cannot_write(path, error)) from error

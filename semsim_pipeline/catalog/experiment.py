@@ -47,7 +47,7 @@ def experiment_home(file: Path, home: Path) -> Path:
         raise CatalogError(f"There is no catalogue {file}.")
     parse(text, file)
     folder = ensure_home(home / FOLDER / file.stem)
-    share_downloads(folder, home)
+    share_downloads(folder)
     target = catalog_path(folder)
     body = _moved(text, file, folder)
     head = f"{MARK}{file} ({digest_of([text])[:12]}, {digest_of([body])[:12]}); edit that one.\n"

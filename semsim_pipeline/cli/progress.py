@@ -124,6 +124,10 @@ class _Live(_Stage):
         from rich.live import Live
 
         self._live = Live(console=console, transient=True, refresh_per_second=5)
+
+    def start(self, stage: str, total: int | None) -> None:
+        super().start(stage, total)
+        # Not before there is a line: it takes hold of stderr, where libraries draw bars of their own (the hub's).
         self._live.start()
 
     def _draw(self) -> None:

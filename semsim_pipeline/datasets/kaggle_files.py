@@ -72,7 +72,8 @@ def missing_cifake(reason: str = "not on this machine yet") -> MissingFilesError
         reason = f"the copy on this machine {problem}; {reason}"
     return MissingFilesError(
         f"CIFAKE is missing ({reason}). Fetch it with `{file.fetch}` (needs {INSTALL}), put its zip at {file.path}, or "
-        f"{file.instead}."
+        f"{file.instead}.",
+        reason=reason,
     )
 
 

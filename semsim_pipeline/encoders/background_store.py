@@ -110,7 +110,7 @@ def save_background(home: Path, calibration: Calibration) -> Background:
     slug = _slug(calibration.panel)
     write_calibration(folder / f"{slug}.json", calibration)
     # Last: a reader never sees an active panel whose file is not there yet.
-    write_json(folder / ACTIVE, {"panel": slug})
+    write_json(folder / ACTIVE, {"panel": slug}, sort_keys=True)
     return calibration.background()
 
 
@@ -129,6 +129,7 @@ def write_calibration(path: Path, calibration: Calibration) -> None:
             "kappa": calibration.kappa,
             "mean": [float(value) for value in calibration.mean],
         },
+        sort_keys=True,
     )
 
 

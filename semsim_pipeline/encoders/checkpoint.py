@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import pickle
+import struct
 import warnings
 import zipfile
 from collections.abc import Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from semsim_pipeline.encoders.pickled_names import foreign_names, is_torchscript
+from semsim_pipeline.encoders.pickled_names import foreign_names, is_torchscript, protocol_of
 from semsim_pipeline.errors import UnusableWeightsError
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ NAMES_SHOWN = 3
 VIEWS = 8
 """Times that a file is mapped, each for a share of its tensors. What was read of a mapping stays resident
 until its last tensor is dropped: with one for all, the weights would be held twice while they are copied."""
-DAMAGE = (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError, TypeError)
+DAMAGE = (
+    pickle.UnpicklingError, struct.error, RuntimeError, EOFError, OSError, ValueError, LookupError, AttributeError,
+    TypeError,
+)  # fmt: skip
 """Whatever a damaged file makes torch's reader trip over; the text names the file, the cause stays attached."""
+TORCH_PROTOCOL = 2
+"""Of the pickles that torch writes by default, and alone reads without running them."""
 ADVICE = "weights_only"
 """In torch's words to whoever might trust a file more than it does."""
 
@@ -183,13 +189,19 @@ def _refused(path: Path, error: Exception) -> str:
             f"{path} is a TorchScript archive, which holds a program and not only weights; it is not opened. "
             "Save its state_dict as .safetensors first."
         )
-    if isinstance(error, RuntimeError | OSError | EOFError) and ADVICE not in str(error):
+    if isinstance(error, RuntimeError | OSError | EOFError | struct.error) and ADVICE not in str(error):
         return _unreadable(path, error)
     names = foreign_names(path)
     if names:
         return (
             f"{path} would run Python code when opened ({_listed(names)}), so it is not opened. "
             "Ask for the weights as .safetensors, or save the state_dict alone."
+        )
+    protocol = protocol_of(path)
+    if protocol > TORCH_PROTOCOL:
+        return (
+            f"{path} is a pickle of protocol {protocol}; torch opens {TORCH_PROTOCOL} safely. "
+            "Ask for the weights as .safetensors, or save the state_dict by torch.save without another protocol."
         )
     return _unreadable(path, "it is no file that torch wrote")
 

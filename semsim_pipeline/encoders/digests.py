@@ -34,7 +34,7 @@ def weights_digest(path: Path) -> str:
     digest = digest_of_file(real)
     try:
         # Two processes may each lose the other's entry: both digests are then computed once more, never wrong.
-        write_json(memory, {**_read_memory(memory), str(real): [stamp, digest]})
+        write_json(memory, {**_read_memory(memory), str(real): [stamp, digest]}, sort_keys=True)
     except StoreError as error:
         logger.info("The digest of %s is not remembered: %s", real, error)
     return digest

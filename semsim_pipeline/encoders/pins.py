@@ -85,7 +85,7 @@ def _change(place: str, pin: Pin | None) -> None:
             known = {key: each for key, each in _read().items() if key != place}
             if pin is not None:
                 known[place] = pin
-            write_json(file, {key: dataclasses.asdict(each) for key, each in known.items()})
+            write_json(file, {key: dataclasses.asdict(each) for key, each in known.items()}, sort_keys=True)
     except (StoreError, OSError) as error:
         logger.info("What %s gave is not remembered: %s", place, error)
 

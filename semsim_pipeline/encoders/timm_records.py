@@ -54,7 +54,7 @@ def record_of(arch: str) -> TimmRecord:
     records = {name: dataclasses.asdict(each) for name, each in {**_read(memory, release), arch: found}.items()}
     try:
         # Two processes may each lose the other's entry; it is then asked for once more, never wrong.
-        write_json(memory, {"timm": release, "records": records})
+        write_json(memory, {"timm": release, "records": records}, sort_keys=True)
     except StoreError as error:
         logger.info("timm's record of %s is not remembered: %s", arch, error)
     return found

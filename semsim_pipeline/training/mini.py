@@ -116,7 +116,7 @@ def train_mini(
         "curves": [asdict(row) for row in trained.curves],
         "torch": version("torch"),
     }
-    write_json(out / REPORT, report)
+    write_json(out / REPORT, report, sort_keys=True)
     return path
 
 

@@ -12,6 +12,7 @@ from semsim_pipeline.catalog.experiment import PACKAGED, experiment_home, find_c
 from semsim_pipeline.datasets.base import fetch, is_here
 from semsim_pipeline.datasets.resolve import open_source
 from semsim_pipeline.errors import CatalogError, MissingFilesError, WrongCallError
+from semsim_pipeline.home import downloads_folder
 from semsim_pipeline.progress import Silent
 from semsim_pipeline_tests.datasets.conftest import make_cifake
 
@@ -134,6 +135,27 @@ def test_an_experiment_shares_what_its_home_has_fetched(
     monkeypatch.setenv("SEMSIM_HOME", str(homes["experiment"]))
     with pytest.raises(MissingFilesError, match=re.escape(f"put it at {tmp_path / 'home' / 'downloads' / 'cifar10'}")):
         list(open_source("cifar10").items())
+
+
+@pytest.mark.parametrize("refused", [PermissionError, FileExistsError])
+def test_a_disk_without_links_leaves_an_experiment_its_own_downloads(
+    refused: type[OSError], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise refused
+
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    (tmp_path / "trial.yaml").write_text(TEXT)
+    folder = experiment_home(tmp_path / "trial.yaml", tmp_path / "home")
+    monkeypatch.setenv("SEMSIM_HOME", str(folder))
+    assert downloads_folder() == folder / "downloads"
+
+
+def test_a_link_of_the_user_s_own_is_left_to_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is not mounted must not become a folder of another one."""
+    monkeypatch.setenv("SEMSIM_HOME", str(tmp_path))
+    (tmp_path / "downloads").symlink_to(tmp_path / "elsewhere" / "downloads")
+    assert downloads_folder() == tmp_path / "downloads"
 
 
 def test_an_experiment_with_downloads_of_its_own_keeps_them(tmp_path: Path) -> None:

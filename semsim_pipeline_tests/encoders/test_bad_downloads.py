@@ -38,7 +38,7 @@ QUICK = Patience(connect_s=1, read_s=0.4, slow_s=0.4, slow_bytes=200_000, tries=
         (Fault(status=403, headers={"X-Error-Code": "GatedRepo"}), "`hf auth login`"),
         (Fault(status=403), "gated or private"),
         (Fault(status=401), "gated or private"),
-        (Fault(status=404), "has no such file of org/net (404)"),
+        (Fault(status=404), "has no such file of org/net (404): name another mirror in HF_ENDPOINT)"),
         (Fault(status=500), "answered 500: try again later"),
         (Fault(status=503), "HF_ENDPOINT"),
     ],
@@ -77,7 +77,11 @@ def test_a_hub_that_breaks_off_is_told_of_once(
     hub.fail(Fault(drop_after=10_000), times=3)
     assert SOURCE.fetch("net").read_bytes() == CONTENT
     assert handlers
-    assert printed.getvalue() == ""
+    with hub_module.one_download():
+        logging.getLogger("huggingface_hub.utils._http").warning("Set HF_TOKEN for higher limits.")
+    assert printed.getvalue() == "Set HF_TOKEN for higher limits.\n"
+    printed.truncate(0)
+    assert "Error while" not in printed.getvalue()
     assert all(each.filters == [] for each in handlers)
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("semsim_pipeline")]
     assert warnings == [f"{hub.url} answers with errors, or slowly: trying again."]

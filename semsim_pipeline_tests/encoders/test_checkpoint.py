@@ -2,10 +2,13 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -53,6 +56,57 @@ def test_a_malicious_pickle_is_not_run(form: str, function: Callable[..., object
     assert "weights_only" not in str(raised.value)  # torch's advice
 
 
+def whole_model() -> Any:
+    import torch
+
+    return torch.nn.Sequential(torch.nn.Linear(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (whole_model, "torch.nn.modules.container.Sequential, torch.nn.modules.linear.Linear"),
+        (lambda: {"trap": Call(__import__("torch").hub.load, "somebody/repository", "net")}, "torch.hub.load"),
+        (b"\x80\x04\x8c\x13torch.serialization\x8c\x09os.system\x93.", "torch.serialization.os.system"),
+        (b"\x80\x04\x8c\x02os\x8c\x06system\x8c\x03a b\x93.", "a name that it hides"),
+        (b"\x80\x04\x8c\x02os\x94\x8c\x06system\x94000h\x00h\x01\x93.", "os.system"),
+        (b"\x80\x02\x82\x01.", "a name that it hides"),
+        (b"c" + b"a" * 900 + b"\nb\n.", "a" * 80),
+    ],
+    ids=["a model", "torch's own", "a dotted name", "hidden", "from the memo", "an extension", "long"],
+)
+def test_what_would_run_is_named(content: Any, names: str, tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "weights.pt"
+    path.write_bytes(content) if isinstance(content, bytes) else torch.save(content(), path)
+    with pytest.raises(UnusableWeightsError, match=rf"would run Python code when opened \({re.escape(names)}\), so"):
+        read_state_dict(path)
+
+
+@pytest.mark.parametrize("protocol", [4, 5])
+def test_weights_in_a_form_that_torch_does_not_open_are_not_called_damaged(protocol: int, tmp_path: Path) -> None:
+    import torch
+
+    torch.save(whole_model().state_dict(), tmp_path / "weights.pt", pickle_protocol=protocol)
+    with pytest.raises(UnusableWeightsError, match=f"a pickle of protocol {protocol}; torch opens 2 safely") as raised:
+        read_state_dict(tmp_path / "weights.pt")
+    assert "cut short" not in str(raised.value)
+
+
+def test_a_damaged_archive_with_another_compression_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "weights.pt"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("archive/data.pkl", pickle.dumps({"trap": Call(eval, "1")}, protocol=2))
+        archive.writestr("archive/version", "3\n")
+        start = archive.getinfo("archive/data.pkl").header_offset + 30 + len("archive/data.pkl")
+    content = bytearray(path.read_bytes())
+    content[start + 12 : start + 30] = bytes(18)
+    path.write_bytes(content)
+    with pytest.raises(UnusableWeightsError):
+        read_state_dict(path)
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -69,6 +123,19 @@ def test_another_file_is_no_malicious_one(content: bytes, tmp_path: Path) -> Non
     path.write_bytes(content)
     with pytest.raises(UnusableWeightsError, match="cannot be read as a checkpoint: it is no file that torch wrote"):
         read_state_dict(path)
+
+
+def test_a_file_of_torch_before_1_6_cut_anywhere_is_refused_in_one_line(tmp_path: Path) -> None:
+    import torch
+
+    path = tmp_path / "weights.pt"
+    torch.save({"weight": torch.arange(3.0)}, path, _use_new_zipfile_serialization=False)
+    whole = path.read_bytes()
+    for keep in range(0, len(whole), 3):
+        path.write_bytes(whole[:keep])
+        with pytest.raises(UnusableWeightsError, match="cut short") as raised:
+            read_state_dict(path)
+        assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pt"])

@@ -68,6 +68,15 @@ def test_what_another_machine_fetched_is_found_where_the_instruction_puts_it(
     assert SOURCE.fetch("net").read_bytes() == b"weights"
 
 
+def test_a_path_that_is_no_utf_8_is_remembered_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEMSIM_HOME", str(tmp_path / "home"))
+    path = tmp_path / os.fsdecode(b"w\xff.pt")
+    path.write_bytes(b"weights")
+    assert weights_digest(path) == digest_of_file(path)
+    monkeypatch.setattr(digests, "digest_of_file", lambda _: "read again")
+    assert weights_digest(path) == digest_of_file(path)
+
+
 def test_a_download_is_announced(hub: Hub) -> None:
     hub.publish("org/net", "a.safetensors", b"weights")
     said = Heard()
