@@ -94,7 +94,8 @@ def encoders() -> str:
     return (
         "# Encoders\n\n"
         + NOTE
-        + "Networks but `inception-fid` take large JPEGs decoded small: [what that changes](../sources.md#what-is-decoded). "
+        + "Networks but `inception-fid` take large JPEGs decoded small: "
+        + "[what that changes](../sources.md#what-is-decoded). "
         + "A path behind a name that stands alone (`dinov2-s-14//path/model.safetensors`, `dinov2-s-14/relative.pt`) "
         + "is a local copy of its weights; all else stays as in its row.\n\n"
         + table(["encoder", "d", "preprocessing", "pooling", "weights", "licence", "source"], rows)
