@@ -118,8 +118,9 @@ class HubWeights:
             raise MissingWeightsError(self._missing(name, "not on this machine"))
         return path
 
-    def fetch(self, name: str, progress: Progress | None = None) -> Path:
-        """The cached file, downloaded where absent; an interrupted download is resumed.
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
+        """The cached file, downloaded where absent; an interrupted download is resumed. In a terminal the hub's library
+        draws a bar of its own.
 
         Raises MissingWeightsError: offline, unreachable, refused, no such file, or no space. UnusableWeightsError:
         what came is not what the hub says it has, or not what it was before; nothing of it is kept.
@@ -128,9 +129,7 @@ class HubWeights:
         path = self._cached(name)
         fresh = path is None
         if path is None:
-            path = self._from_hub(
-                name, (pin.filename,) if pin else self.filenames, pin.revision if pin else None, progress
-            )
+            path = self._from_hub(name, (pin.filename,) if pin else self.filenames, pin.revision if pin else None)
         self._check_stated(name, path, fresh=fresh)
         if pin is None:
             pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
@@ -142,12 +141,12 @@ class HubWeights:
         """SHA-256 in hex of the file. Raises as `find`."""
         return weights_digest(self.find(name))
 
-    def renew(self, name: str, progress: Progress | None = None) -> Path:
+    def renew(self, name: str, progress: Progress | None = None) -> Path:  # noqa: ARG002
         """What the hub has now, whatever was recorded; a damaged copy is replaced. Raises as `fetch`."""
         path = self._cached(name, checked=False)
         if path is not None and hub.stated_digest(path) not in {None, weights_digest(path)}:
             hub.remove_cached(path)
-        path = self._from_hub(name, self.filenames, None, progress)
+        path = self._from_hub(name, self.filenames, None)
         self._check_stated(name, path, fresh=True)
         pins.keep(self.place, path, filename=path.name, revision=hub.commit_of(path))
         return path
@@ -165,15 +164,13 @@ class HubWeights:
         found = (hub.cached_file(self.repo, filename, self.revision) for filename in self.filenames)
         return next((path for path in found if path is not None), None)
 
-    def _from_hub(self, name: str, filenames: tuple[str, ...], commit: str | None, progress: Progress | None) -> Path:
+    def _from_hub(self, name: str, filenames: tuple[str, ...], commit: str | None) -> Path:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 
         if reason := hub.why_not_asked(hub.endpoint()):
             raise MissingWeightsError(self._missing(name, reason))
         revision = commit or self.revision
         for filename in filenames:
-            if progress is not None:
-                progress.say(f"Fetching {filename} of {self.repo}")  # the hub's library draws a bar in a terminal
             try:
                 return hub.download(self.repo, filename, revision)
             except LocalEntryNotFoundError as error:

@@ -15,7 +15,6 @@ from semsim_pipeline.encoders.resolve import resolve_encoder
 from semsim_pipeline.encoders.weights import HubWeights
 from semsim_pipeline.errors import MissingWeightsError
 from semsim_pipeline.fingerprint import digest_of_file
-from semsim_pipeline_tests.heard import Heard
 from semsim_pipeline_tests.servers import Fault, Hub
 
 SOURCE = HubWeights(repo="org/net", filenames=("a.safetensors", "a.bin"), local_spelling="timm:net//a")
@@ -75,14 +74,6 @@ def test_a_path_that_is_no_utf_8_is_remembered_too(tmp_path: Path, monkeypatch: 
     assert weights_digest(path) == digest_of_file(path)
     monkeypatch.setattr(digests, "digest_of_file", lambda _: "read again")
     assert weights_digest(path) == digest_of_file(path)
-
-
-def test_a_download_is_announced(hub: Hub) -> None:
-    hub.publish("org/net", "a.safetensors", b"weights")
-    said = Heard()
-    SOURCE.fetch("net", said)
-    SOURCE.fetch("net", said)  # from the cache
-    assert said.lines == ["Fetching a.safetensors of org/net"]
 
 
 def test_the_second_format_is_taken_where_there_is_no_first(hub: Hub) -> None:
