@@ -67,12 +67,12 @@ class CorruptSourceError(WorkError):
 class MissingFilesError(WorkError):
     """A source whose files are not on this machine, and could not be fetched or were not asked for yet.
 
-    reason: why, in a clause, for whoever goes on without them; the text itself where none is given.
+    reason: why, in a clause, for whoever goes on without them; the text without its full stop where none is given.
     """
 
     def __init__(self, text: str, *, reason: str = "") -> None:
         super().__init__(text)
-        self.reason = without_secrets(reason) or str(self)
+        self.reason = without_secrets(reason) or str(self).rstrip(".")
 
 
 class UnreachableError(MissingFilesError):

@@ -63,8 +63,7 @@ def version_now(wanted: Published) -> Version:
         try:
             return _look(place)
         except BrokenError as error:
-            reason = f"{shown(place)} does not answer at present: {error}"
-            raise UnreachableError(f"{reason}.", reason=reason) from error
+            raise UnreachableError(f"{shown(place)} does not answer at present: {error}.") from error
         except RefusedError as error:
             said.append(f"{shown(place)}: {error}")
     raise missing(wanted, "; ".join(said))

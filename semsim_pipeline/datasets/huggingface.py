@@ -221,11 +221,9 @@ class HubDataset:
         except (GatedRepoError, RepositoryNotFoundError, RevisionNotFoundError) as error:
             raise self._missing(self._in_words(error)) from error
         except failures_of_a_download() as error:
-            reason = f"{_endpoint()} does not answer for {self.repo}: {first_line(error)}"
-            raise UnreachableError(f"{reason}.", reason=reason) from error
+            raise UnreachableError(f"{_endpoint()} does not answer for {self.repo}: {first_line(error)}.") from error
         if sha is None:
-            reason = f"{_endpoint()} names no commit for {self.location}"
-            raise UnreachableError(f"{reason}.", reason=reason)
+            raise UnreachableError(f"{_endpoint()} names no commit for {self.location}.")
         return sha
 
     def _check_network(self) -> None:

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from operator import attrgetter
 from typing import Any, TypeVar
 
+from semsim_pipeline.encoders.processor import capabilities
+
 OPERATIONS = ("cuda.matmul", "mkldnn.matmul", "mkldnn.conv", "cudnn.conv", "cudnn.rnn")
 """Below torch.backends, of torch 2.9 and later: each has a precision of its own beside the two older switches."""
 CONVOLUTIONS = OPERATIONS[2:]
@@ -97,10 +99,7 @@ def has_exact_medium() -> bool:
     setting is when that size comes again: a trial of one size says nothing about the next, and spoils its own. So the
     processor is asked. Where torch is too old to tell, False.
     """
-    import torch
-
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    found = ask() if ask is not None else {}
+    found = capabilities()
     return found.get("architecture") == "x86_64" and found.get("amx_bf16") is False
 
 

@@ -239,7 +239,7 @@ def ensure_weights(encoder: Encoder, progress: Progress | None = None) -> Path |
 
 def fetched(encoder: Encoder, *, update: bool = False, progress: Progress | None = None) -> Fetched | None:
     """As `ensure_weights`, with what is known of the file. update: what is published now, whatever was recorded.
-    progress: who is told of a download; the log where it is None.
+    progress: who is told of a download behind a URL, the log where it is None; the hub's library draws its own.
 
     Raises MissingWeightsError, MissingLibraryError, UnusableWeightsError.
     """

@@ -80,8 +80,6 @@ def test_a_hub_that_breaks_off_is_told_of_once(
     with hub_module.one_download():
         logging.getLogger("huggingface_hub.utils._http").warning("Set HF_TOKEN for higher limits.")
     assert printed.getvalue() == "Set HF_TOKEN for higher limits.\n"
-    printed.truncate(0)
-    assert "Error while" not in printed.getvalue()
     assert all(each.filters == [] for each in handlers)
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("semsim_pipeline")]
     assert warnings == [f"{hub.url} answers with errors, or slowly: trying again."]
